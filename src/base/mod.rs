@@ -3,10 +3,15 @@
 pub mod cancel;
 pub mod error;
 pub mod id;
+pub mod problems;
+pub mod progress;
 pub mod size;
+pub mod text;
 pub mod time;
 
 pub use cancel::Cancel;
 pub use error::{Error, ErrorKind, Result};
 pub use id::{ChunkId, Id, PackId, RepositoryId, SegmentId, SessionId, SlotId, WriterId};
+pub use problems::Problems;
+pub use progress::Progress;
 pub use time::{Clock, SystemClock, Timestamp};

@@ -85,6 +85,29 @@ impl PackBuilder {
         self.header.frames.push(record);
     }
 
+    /// Takes frames of another pack of the same session as long as they fit; gives back what is
+    /// left of it.
+    pub fn absorb(&mut self, other: Self) -> Option<Self> {
+        let mut rest: Option<Self> = None;
+        let mut offset = PREFIX_LEN;
+        for record in other.header.frames {
+            let end = offset + record.sealed_len as usize;
+            let bytes = other.bytes[offset..end].to_vec();
+            let frame = SealedFrame { bytes, record, origin: Arc::clone(&other.session) };
+            match &mut rest {
+                None if self.fits(&frame) => self.push(frame),
+                Some(builder) => builder.push(frame),
+                None => {
+                    let mut builder = Self::new(Arc::clone(&other.session), other.pack_len as u32);
+                    builder.push(frame);
+                    rest = Some(builder);
+                }
+            }
+            offset = end;
+        }
+        rest
+    }
+
     /// Pads, closes and names the pack: at its common length when it is `full`, at a Padmé length
     /// when it is what was left at the end of a session.
     pub fn finish(mut self, full: bool) -> FinishedPack {

@@ -1,0 +1,4 @@
+//! Fuzzes `format_snapshot` of the shared targets.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::format_snapshot(data));

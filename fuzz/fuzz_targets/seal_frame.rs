@@ -1,0 +1,4 @@
+//! Fuzzes `seal_frame` of the shared targets.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::seal_frame(data));

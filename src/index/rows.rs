@@ -1,0 +1,164 @@
+//! Rows: what the last run saw in a directory, kept so that the next one need not look again.
+//!
+//! A row is opaque here; the pipeline puts a stat signature and encoded entries into it. Beside
+//! each row lies a small *stamp* with the epoch of the last run that found the row right, so that
+//! an unchanged directory costs a few bytes, however large its row.
+//!
+//! An **epoch** names one run of a writer. Rows count only under the epoch of a run that committed;
+//! the caller remembers that epoch beside its snapshot ([`super::Cache::meta_put`]) after the
+//! commit. Hence two rules for callers:
+//!
+//! 1. *An epoch is never used twice*, not even by the run after one that crashed: rows that the
+//!    crashed run stamped would come alive when the second one commits, although nobody keeps the
+//!    chunks they name. The first eight bytes of the random session id serve.
+//! 2. *A row is put only under the epoch of the run that puts it.*
+//!
+//! A stamp also holds a digest of its row, and a checksum of both: a crash that keeps one of them,
+//! a row that a run without commit replaced, and a flipped bit all make the row absent, never wrong.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use super::lock;
+#[cfg(feature = "rocksdb")]
+use crate::format::wire::Cursor;
+
+/// Names a row; the caller hashes source root and path into it.
+pub type RowKey = [u8; 32];
+
+/// Remembers rows. Trouble makes rows absent and is never an error.
+pub trait Rows: Send + Sync {
+    /// The rows that carry the stamp of `epoch`.
+    fn get(&self, keys: &[RowKey], epoch: u64) -> Vec<Option<Vec<u8>>>;
+
+    /// Writes rows and stamps them with `epoch`.
+    fn put(&self, rows: &[(RowKey, &[u8])], epoch: u64);
+
+    /// Stamps unchanged rows with `to`, if they carry the stamp of `from`.
+    fn stamp(&self, keys: &[RowKey], from: u64, to: u64);
+
+    /// Removes the rows whose stamp is of none of `epochs`; returns how many.
+    fn retain(&self, epochs: &[u64]) -> u64;
+}
+
+/// No rows at all: every directory is read.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoRows;
+
+impl Rows for NoRows {
+    fn get(&self, keys: &[RowKey], _: u64) -> Vec<Option<Vec<u8>>> {
+        vec![None; keys.len()]
+    }
+
+    fn put(&self, _: &[(RowKey, &[u8])], _: u64) {}
+
+    fn stamp(&self, _: &[RowKey], _: u64, _: u64) {}
+
+    fn retain(&self, _: &[u64]) -> u64 {
+        0
+    }
+}
+
+/// Rows in memory, for tests and simulation.
+#[derive(Debug, Default)]
+pub struct MemoryRows(Mutex<HashMap<RowKey, (u64, Vec<u8>)>>);
+
+impl Rows for MemoryRows {
+    fn get(&self, keys: &[RowKey], epoch: u64) -> Vec<Option<Vec<u8>>> {
+        let rows = lock(&self.0);
+        let row = |key| rows.get(key).filter(|(stamp, _)| *stamp == epoch);
+        keys.iter().map(|key| row(key).map(|(_, bytes)| bytes.clone())).collect()
+    }
+
+    fn put(&self, new: &[(RowKey, &[u8])], epoch: u64) {
+        lock(&self.0).extend(new.iter().map(|(key, bytes)| (*key, (epoch, bytes.to_vec()))));
+    }
+
+    fn stamp(&self, keys: &[RowKey], from: u64, to: u64) {
+        let mut rows = lock(&self.0);
+        for key in keys {
+            if let Some((stamp, _)) = rows.get_mut(key)
+                && *stamp == from
+            {
+                *stamp = to;
+            }
+        }
+    }
+
+    fn retain(&self, epochs: &[u64]) -> u64 {
+        let mut rows = lock(&self.0);
+        let before = rows.len();
+        rows.retain(|_, (stamp, _)| epochs.contains(stamp));
+        (before - rows.len()) as u64
+    }
+}
+
+/// Length of an encoded stamp in bytes.
+#[cfg(feature = "rocksdb")]
+pub(super) const STAMP_LEN: usize = 24;
+
+/// Which run found which row right.
+#[cfg(feature = "rocksdb")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) epoch: u64,
+    /// Of the key and the bytes of the row.
+    pub(super) digest: [u8; 8],
+}
+
+#[cfg(feature = "rocksdb")]
+impl Stamp {
+    /// A stamp for these very bytes.
+    pub(super) fn new(key: &RowKey, bytes: &[u8], epoch: u64) -> Self {
+        Self { epoch, digest: checksum(&[key, bytes]) }
+    }
+
+    /// Epoch (little-endian), digest, checksum of key and both.
+    pub(super) fn encode(self, key: &RowKey) -> [u8; STAMP_LEN] {
+        let mut value = [0; STAMP_LEN];
+        value[0..8].copy_from_slice(&self.epoch.to_le_bytes());
+        value[8..16].copy_from_slice(&self.digest);
+        let sum = checksum(&[key, &value[0..16]]);
+        value[16..24].copy_from_slice(&sum);
+        value
+    }
+
+    /// Reads a stamp, unless it is damaged.
+    pub(super) fn decode(key: &RowKey, value: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(value);
+        let stamp = Self { epoch: cursor.u64().ok()?, digest: cursor.array().ok()? };
+        (stamp.encode(key) == value).then_some(stamp)
+    }
+}
+
+/// Eight bytes of BLAKE3: against accidents, not against anyone who can write here.
+#[cfg(feature = "rocksdb")]
+fn checksum(parts: &[&[u8]]) -> [u8; 8] {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(part);
+    }
+    let mut sum = [0; 8];
+    hasher.finalize_xof().fill(&mut sum);
+    sum
+}
+
+#[cfg(all(test, feature = "rocksdb"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stamp_with_any_bit_flipped_is_absent() {
+        let key = [3; 32];
+        let stamp = Stamp::new(&key, b"row", 7);
+        let value = stamp.encode(&key);
+        assert_eq!(Stamp::decode(&key, &value), Some(stamp));
+        assert_eq!(Stamp::decode(&[4; 32], &value), None);
+        assert_eq!(Stamp::decode(&key, &value[..23]), None);
+        for bit in 0..STAMP_LEN * 8 {
+            let mut flipped = value;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Stamp::decode(&key, &flipped), None, "bit {bit}");
+        }
+    }
+}

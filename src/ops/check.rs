@@ -1,0 +1,414 @@
+//! Finds out whether a repository is whole.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use rayon::prelude::*;
+
+use super::{Run, closing_notices, open_chunks};
+use crate::base::text::escape;
+use crate::base::{ChunkId, Error, PackId, Result};
+use crate::format::entry::{Entry, TreeRef};
+use crate::format::list::Piece;
+use crate::format::{DecodeError, FrameKind, ObjectName};
+use crate::index::PackRecord;
+use crate::repo::Repository;
+use crate::repo::chunks::Chunks;
+use crate::repo::list::for_each_chunk;
+use crate::repo::reader::{Reader, damaged_pack};
+use crate::repo::snapshots::{Committed, Snapshots};
+use crate::repo::tree::Walk;
+use crate::seal::{frame, pack};
+
+/// Most affected paths that a finding names.
+const AFFECTED_COUNT_MAX: usize = 20;
+/// Chunks that are looked up at a time.
+const LOOKUP_COUNT: usize = 4096;
+
+/// What to check.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether to read every pack.
+    pub read_data: bool,
+    /// Directory of the local cache; the check itself reads every segment anew.
+    pub cache_dir: Option<PathBuf>,
+    /// Bound on memory in bytes.
+    pub max_memory: u64,
+}
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The object.
+    pub object: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// Paths in snapshots that cannot be restored whole because of it, the first few.
+    pub affected: Vec<String>,
+}
+
+/// What was checked, and what was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Damage, worst first.
+    pub findings: Vec<Finding>,
+    /// What a person may want to know.
+    pub notices: Vec<String>,
+    /// Snapshots that were walked.
+    pub snapshot_count: u64,
+    /// Packs that are indexed or listed.
+    pub pack_count: u64,
+    /// Different tree nodes and chunks of files that were looked up.
+    pub chunk_count: u64,
+    /// Bytes of packs that were read.
+    pub read_bytes: u64,
+}
+
+/// Checks that every snapshot can be restored; with `read_data` by reading every byte.
+///
+/// # Errors
+/// When the repository cannot be listed. Damage is a finding.
+pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
+    let mut report = Report::default();
+    let snapshots = Snapshots::read(repository)?;
+    let mut findings = Findings::default();
+    for error in snapshots.problems {
+        findings.add_error(&error);
+    }
+    // A cache could hide that a segment is gone, so the index is built from what is there.
+    let (chunks, notices) = open_chunks(repository, None, run)?;
+    report.notices = notices;
+    for error in run.problems.take() {
+        findings.add_error(&error);
+    }
+    chunks.list_packs(&HashSet::new())?;
+    let packs = chunks.packs()?;
+    let unindexed = chunks.unindexed_packs();
+    report.pack_count = (packs.len() + unindexed.len()) as u64;
+    for (id, listed_len) in chunks.missing_packs() {
+        let message = match listed_len {
+            None => "it is missing".to_owned(),
+            Some(len) => format!("it has {len} bytes, which is not what was stored"),
+        };
+        findings.add(&ObjectName::pack(id), message);
+    }
+    if !unindexed.is_empty() {
+        report.notices.push(format!(
+            "{} packs are in no index segment: an interrupted run left them",
+            unindexed.len()
+        ));
+    }
+    let mut bad = HashMap::new();
+    if options.read_data {
+        let all = packs.iter().copied().filter(|(id, _)| chunks.is_alive(id)).chain(unindexed);
+        let read = read_packs(repository, &chunks, all.collect(), run)?;
+        for (id, error) in &read.damaged {
+            findings.add(&ObjectName::pack(*id), cause(error));
+        }
+        bad = read.bad;
+        report.read_bytes = read.bytes;
+    }
+    let reader = Reader::new(repository, &chunks);
+    let mut walker =
+        Walker { reader: &reader, run, bad, seen: HashSet::new(), findings: &mut findings };
+    for committed in &snapshots.all {
+        run.cancel.check()?;
+        walker.snapshot(committed)?;
+        report.snapshot_count += 1;
+    }
+    report.chunk_count = walker.seen.len() as u64;
+    report.findings = findings.finish();
+    closing_notices(&chunks, &mut report.notices);
+    Ok(report)
+}
+
+/// Findings by object, in the order they came.
+#[derive(Default)]
+struct Findings(BTreeMap<String, Finding>);
+
+impl Findings {
+    fn add(&mut self, name: &ObjectName, message: String) -> &mut Finding {
+        let object = format!("{} {name}", name.kind().noun());
+        self.add_named(object, message)
+    }
+
+    fn add_named(&mut self, object: String, message: String) -> &mut Finding {
+        self.0.entry(object.clone()).or_insert_with(|| Finding {
+            object,
+            message,
+            hint: String::new(),
+            affected: Vec::new(),
+        })
+    }
+
+    fn add_error(&mut self, error: &Error) {
+        let finding = self.add_named(error.message.clone(), cause(error));
+        if let Some(hint) = &error.hint
+            && !hint.contains("parados check")
+        {
+            finding.hint.clone_from(hint);
+        }
+    }
+
+    fn affect(&mut self, object: String, message: &str, path: String) {
+        let finding = self.add_named(object, message.to_owned());
+        if finding.affected.len() < AFFECTED_COUNT_MAX {
+            finding.affected.push(path);
+        }
+    }
+
+    fn finish(self) -> Vec<Finding> {
+        let mut all: Vec<Finding> = self.0.into_values().collect();
+        for finding in &mut all {
+            if finding.hint.is_empty() {
+                finding.hint = if finding.affected.is_empty() {
+                    "No file in any snapshot needs it.".to_owned()
+                } else {
+                    "Back up the sources again: what they still have is stored anew.".to_owned()
+                };
+            }
+        }
+        all.sort_by_key(|finding| std::cmp::Reverse(finding.affected.len()));
+        all
+    }
+}
+
+fn cause(error: &Error) -> String {
+    match &error.source {
+        Some(source) => source.to_string(),
+        None => error.message.clone(),
+    }
+}
+
+/// What reading all packs came to.
+#[derive(Default)]
+struct ReadPacks {
+    damaged: Vec<(PackId, Error)>,
+    /// Chunks that no frame gave back, with the pack that should have.
+    bad: HashMap<ChunkId, PackId>,
+    bytes: u64,
+}
+
+fn read_packs(
+    repository: &Repository,
+    chunks: &Chunks,
+    packs: Vec<(PackId, u64)>,
+    run: &Run<'_>,
+) -> Result<ReadPacks> {
+    run.progress.bytes_total.set(packs.iter().map(|(_, len)| len).sum());
+    let gathered = Mutex::new((ReadPacks::default(), HashSet::<ChunkId>::new()));
+    packs.par_iter().try_for_each(|(id, len)| {
+        run.cancel.check()?;
+        let record = chunks.pack(id)?;
+        let read = read_pack(repository, id, record.as_deref());
+        run.progress.bytes_done.add(*len);
+        let mut gathered = gathered.lock().expect("no thread panics while it holds the lock");
+        gathered.0.bytes += len;
+        match read {
+            Ok(()) => {}
+            Err(damage) => {
+                let (error, bad) = *damage;
+                gathered.0.damaged.push((*id, error));
+                gathered.0.bad.extend(bad.into_iter().map(|chunk| (chunk, *id)));
+            }
+        }
+        Ok::<(), Error>(())
+    })?;
+    let (mut read, _) = gathered.into_inner().expect("no thread panics while it holds the lock");
+    read.damaged.sort_by_key(|(id, _)| *id);
+    Ok(read)
+}
+
+type Damage = (Error, Vec<ChunkId>);
+
+/// Reads a whole pack and opens every frame.
+fn read_pack(
+    repository: &Repository,
+    id: &PackId,
+    record: Option<&PackRecord>,
+) -> Result<(), Box<Damage>> {
+    let keyring = repository.keyring();
+    let fail = |error: Error| Box::new((error, Vec::new()));
+    let sealed = repository.backend().get(&ObjectName::pack(*id)).map_err(|e| fail(e.into()))?;
+    let bytes = sealed.bytes();
+    let named = PackId::new(*blake3::hash(bytes).as_bytes()) == *id;
+    let header =
+        pack::open_header(keyring, bytes).map_err(|error| fail(damaged_pack(id, error)))?;
+    let mut bad = Vec::new();
+    let mut offset = crate::format::pack::PREFIX_LEN;
+    for record in &header.frames {
+        let end = offset + record.sealed_len as usize;
+        let shape = frame::FrameShape {
+            origin: &header.origins[record.origin as usize],
+            kind: record.kind,
+            codec: record.codec,
+            raw_len: record.raw_len,
+        };
+        match frame::open(keyring, &shape, &bytes[offset..end]) {
+            Ok(raw) => {
+                let mut start = 0;
+                for chunk in &record.chunks {
+                    let end = start + chunk.len as usize;
+                    if frame::verify(keyring, record.kind, &chunk.id, &raw[start..end]).is_err() {
+                        bad.push(chunk.id);
+                    }
+                    start = end;
+                }
+            }
+            Err(_) => bad.extend(record.chunks.iter().map(|chunk| chunk.id)),
+        }
+        offset = end;
+    }
+    let agrees = record.is_none_or(|record| {
+        record.frames.len() == header.frames.len()
+            && record.frames.iter().zip(&header.frames).all(|(indexed, found)| {
+                (indexed.sealed_len, indexed.raw_len) == (found.sealed_len, found.raw_len)
+            })
+    });
+    if !bad.is_empty() {
+        return Err(Box::new((damaged_pack(id, DecodeError::Forged), bad)));
+    }
+    if !agrees {
+        return Err(fail(damaged_pack(id, DecodeError::Inconsistent)));
+    }
+    if !named {
+        return Err(fail(damaged_pack(id, DecodeError::Id)));
+    }
+    Ok(())
+}
+
+/// Walks snapshots, each node once.
+struct Walker<'a> {
+    reader: &'a Reader<'a>,
+    run: &'a Run<'a>,
+    bad: HashMap<ChunkId, PackId>,
+    seen: HashSet<ChunkId>,
+    findings: &'a mut Findings,
+}
+
+impl Walker<'_> {
+    fn snapshot(&mut self, committed: &Committed) -> Result<()> {
+        let short = committed.id.short();
+        for component in &committed.snapshot.components {
+            let mut levels = vec![(component.root, Vec::new())];
+            while let Some((tree, path)) = levels.pop() {
+                self.run.cancel.check()?;
+                if let Some(tree) = tree {
+                    self.directory(&short, tree, &path, &mut levels)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn directory(
+        &mut self,
+        snapshot: &str,
+        tree: TreeRef,
+        path: &[u8],
+        levels: &mut Vec<(Option<TreeRef>, Vec<u8>)>,
+    ) -> Result<()> {
+        if !self.seen.insert(tree.id) {
+            return Ok(());
+        }
+        let place = |name: &[u8]| {
+            let mut full = path.to_vec();
+            full.push(b'/');
+            full.extend_from_slice(name);
+            full
+        };
+        let mut wanted: Vec<(ChunkId, Vec<u8>)> = Vec::new();
+        for entry in Walk::new(self.reader, Some(&tree)) {
+            match entry {
+                Ok(entry) => {
+                    let full = place(&entry.name);
+                    self.content(snapshot, &entry, &full, &mut wanted);
+                    if entry.tree.is_some() {
+                        levels.push((entry.tree, full));
+                    }
+                }
+                Err(error) => {
+                    let path = format!("snapshot {snapshot}: {}/", escape(path));
+                    self.findings.affect(error.message.clone(), &cause(&error), path);
+                }
+            }
+            if wanted.len() >= LOOKUP_COUNT {
+                self.look_up(snapshot, std::mem::take(&mut wanted))?;
+            }
+        }
+        self.look_up(snapshot, wanted)
+    }
+
+    fn content(
+        &mut self,
+        snapshot: &str,
+        entry: &Entry,
+        path: &[u8],
+        wanted: &mut Vec<(ChunkId, Vec<u8>)>,
+    ) {
+        let Some(list) = &entry.content else { return };
+        let result = for_each_chunk(self.reader, list, &mut |piece: Piece| {
+            let is_bad = self.bad.contains_key(&piece.id);
+            if is_bad || !self.seen.contains(&piece.id) {
+                wanted.push((piece.id, path.to_vec()));
+            }
+            Ok(())
+        });
+        if let Err(error) = result {
+            let path = format!("snapshot {snapshot}: {}", escape(path));
+            self.findings.affect(error.message.clone(), &cause(&error), path);
+        }
+    }
+
+    fn look_up(&mut self, snapshot: &str, wanted: Vec<(ChunkId, Vec<u8>)>) -> Result<()> {
+        let ids: Vec<ChunkId> = wanted.iter().map(|(id, _)| *id).collect();
+        let alive = self.reader.chunks().find_alive(&ids)?;
+        let mut last: Option<(Vec<u8>, String)> = None;
+        for ((id, path), is_alive) in wanted.into_iter().zip(alive) {
+            let lost_in = match self.bad.get(&id) {
+                // Another copy may be good.
+                Some(_) if self.reader.chunk(FrameKind::Data, &id).is_ok() => None,
+                Some(pack) => Some(Some(*pack)),
+                None if is_alive => None,
+                None => {
+                    let copies = self.reader.chunks().locate(&[id])?.pop().unwrap_or_default();
+                    Some(copies.first().map(|copy| copy.pack.id))
+                }
+            };
+            let Some(pack) = lost_in else {
+                self.seen.insert(id);
+                continue;
+            };
+            let object = match pack {
+                Some(pack) => format!("pack {}", ObjectName::pack(pack)),
+                None => "index".to_owned(),
+            };
+            // A file of many lost chunks is named once.
+            if last.as_ref().is_some_and(|(p, o)| *p == path && *o == object) {
+                continue;
+            }
+            let shown = format!("snapshot {snapshot}: {}", escape(&path));
+            self.findings.affect(object.clone(), "chunks are in no pack that is left", shown);
+            last = Some((path, object));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_that_cost_files_come_first() {
+        let mut findings = Findings::default();
+        findings.add_named("a".into(), "odd".into());
+        findings.affect("b".into(), "gone", "snapshot 1: /x".into());
+        let all = findings.finish();
+        assert_eq!((all[0].object.as_str(), all[1].object.as_str()), ("b", "a"));
+        assert!(all[1].hint.contains("No file"));
+    }
+}

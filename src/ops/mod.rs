@@ -1,0 +1,48 @@
+//! What a person can do, one verb a file.
+
+pub mod backup;
+pub mod check;
+pub mod init;
+pub mod key;
+pub mod ls;
+pub mod restore;
+pub mod snapshots;
+mod subtree;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::{Cancel, Clock, Problems, Progress, Result};
+use crate::index::{Cache, CacheOptions, Notice};
+use crate::repo::Repository;
+use crate::repo::chunks::Chunks;
+
+/// What every verb is handed: nothing below `cli` reads a clock or the environment.
+pub struct Run<'a> {
+    /// The time of day.
+    pub clock: &'a dyn Clock,
+    /// Where faults go that do not stop the run.
+    pub problems: &'a Problems,
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// Whether a person asked to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// Opens the local cache in `dir`, or none, and brings it up to date.
+fn open_chunks(
+    repository: &Arc<Repository>,
+    dir: Option<&PathBuf>,
+    run: &Run<'_>,
+) -> Result<(Chunks, Vec<String>)> {
+    let options = CacheOptions::new(dir.cloned(), repository.config().repository);
+    let (cache, notices) = Cache::open(options);
+    let chunks = Chunks::open(Arc::clone(repository), cache)?;
+    run.problems.extend(chunks.take_problems());
+    Ok((chunks, notices.iter().map(Notice::to_string).collect()))
+}
+
+/// Adds what the cache has to say at the end of a run.
+fn closing_notices(chunks: &Chunks, notices: &mut Vec<String>) {
+    notices.extend(chunks.take_notices().iter().map(Notice::to_string));
+}

@@ -1,0 +1,175 @@
+//! The diagram as code: from sources to stored packs and their segments.
+
+use std::thread;
+
+use crossbeam_channel::bounded;
+
+use super::assemble::{Assembler, Queues};
+use super::budget::Budget;
+use super::dedup::Dedup;
+use super::failure::Failure;
+use super::memory::MemoryPlan;
+use super::read::Reading;
+use super::scan::{LastRun, Scanner};
+use super::seal::Sealer;
+use super::{pack, put, read, scan, segments};
+use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result, SegmentId};
+use crate::chunk::Chunker;
+use crate::format::entry::TreeRef;
+use crate::repo::Repository;
+use crate::repo::chunks::Chunks;
+use crate::repo::session::{Session, Stored};
+use crate::source::{Describer, Exclusion, Roots};
+
+/// Threads that scan: one waits for the disk while the other compares.
+const SCAN_THREAD_COUNT: usize = 2;
+/// Frames between sealing and packing, each at most about 512 KiB.
+const FRAME_QUEUE_COUNT: usize = 8;
+/// Read jobs and scans between the assembler and its helpers.
+const WORK_QUEUE_COUNT: usize = 8;
+
+/// One run over one component.
+pub struct Backup<'a> {
+    /// Where it goes.
+    pub repository: &'a Repository,
+    /// What is known to be there.
+    pub chunks: &'a Chunks,
+    /// The session it belongs to.
+    pub session: &'a Session<'a>,
+    /// Splits files.
+    pub chunker: &'a Chunker,
+    /// What to read.
+    pub roots: &'a Roots,
+    /// What to leave out.
+    pub exclusion: &'a Exclusion,
+    /// Hears of paths that were left out.
+    pub excluded: &'a (dyn Fn(Vec<u8>) + Sync),
+    /// What the last run left in the local cache.
+    pub last_run: &'a LastRun<'a>,
+    /// Epoch of the rows of this run.
+    pub next_epoch: u64,
+    /// How much memory to use.
+    pub plan: MemoryPlan,
+    /// zstd level for file content.
+    pub level: i32,
+    /// Files that are read at a time.
+    pub read_count: usize,
+    /// Packs that are put at a time.
+    pub put_count: usize,
+    /// For the start of scans.
+    pub clock: &'a dyn Clock,
+    /// Where faults go.
+    pub problems: &'a Problems,
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// Whether a person asked to stop.
+    pub cancel: &'a Cancel,
+}
+
+/// What a run stored.
+#[derive(Debug)]
+pub struct BackupResult {
+    /// The tree of the component; absent when nothing could be read.
+    pub tree: Option<TreeRef>,
+    /// Receipts of all segments.
+    pub segments: Vec<Stored<SegmentId>>,
+}
+
+/// Runs the diagram once. After a cancellation, too, everything that was sealed is stored and
+/// indexed, so that the next run finds it.
+///
+/// # Errors
+/// The first fatal error of any stage, or [`ErrorKind::Cancelled`].
+pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
+    let failure = Failure::default();
+    let dedup = Dedup::new(job.chunks);
+    let budget = Budget::new(job.plan.flight_bytes);
+    let describer = Describer::default();
+    let (frame_in, frames) = bounded(FRAME_QUEUE_COUNT);
+    let keyring = job.repository.keyring();
+    let key = job.session.key();
+    let sealer = Sealer::new(keyring, key, &dedup, job.progress, &failure, frame_in, job.level);
+    let scanner = Scanner {
+        keyring,
+        describer: &describer,
+        exclusion: job.exclusion,
+        last_run: job.last_run,
+        clock: job.clock,
+        problems: job.problems,
+        excluded: job.excluded,
+    };
+    let reading = Reading {
+        describer: &describer,
+        chunker: job.chunker,
+        sealer: &sealer,
+        budget: &budget,
+        problems: job.problems,
+        progress: job.progress,
+        failure: &failure,
+        cancel: job.cancel,
+        clock: job.clock,
+    };
+    let (tree, outcome) = thread::scope(|threads| {
+        let (pack_in, packs) = bounded(job.plan.packs_in_flight.saturating_sub(job.put_count));
+        let (receipt_in, receipts) = bounded(job.put_count);
+        let pack_len = job.repository.config().pack_len;
+        let plan = &job.plan;
+        let failed = &failure;
+        threads.spawn(move || pack::stage(job.session, pack_len, plan, failed, &frames, &pack_in));
+        for _ in 0..job.put_count {
+            let (packs, receipt_in) = (packs.clone(), receipt_in.clone());
+            threads.spawn(move || {
+                put::stage(job.session, job.progress, failed, &packs, &receipt_in);
+            });
+        }
+        drop((packs, receipt_in));
+        let dedup = &dedup;
+        let segments = threads.spawn(move || {
+            segments::stage(job.session, job.chunks, dedup, job.progress, failed, &receipts)
+        });
+        let tree = rayon::in_place_scope(|workers| {
+            thread::scope(|helpers| {
+                let (scan_in, scans) = bounded(WORK_QUEUE_COUNT);
+                let (job_in, jobs) = bounded(WORK_QUEUE_COUNT);
+                let (event_in, events) = crossbeam_channel::unbounded();
+                for _ in 0..SCAN_THREAD_COUNT {
+                    let (scans, event_in) = (scans.clone(), event_in.clone());
+                    let scanner = &scanner;
+                    helpers.spawn(move || scan::stage(scanner, &scans, &event_in));
+                }
+                for _ in 0..job.read_count {
+                    let (jobs, event_in) = (jobs.clone(), event_in.clone());
+                    let reading = &reading;
+                    helpers.spawn(move || read::stage(reading, workers, &jobs, &event_in));
+                }
+                drop((scans, jobs, event_in));
+                let queues = Queues { scans: scan_in, jobs: job_in, events };
+                let assembler = Assembler::new(
+                    &scanner,
+                    &sealer,
+                    job.progress,
+                    failed,
+                    job.cancel,
+                    queues,
+                    job.next_epoch,
+                );
+                assembler.run(job.roots)
+            })
+        });
+        // What was sealed before a cancellation is still stored.
+        if let Err(error) = sealer.finish() {
+            failure.raise(error);
+        }
+        let outcome = segments.join().unwrap_or_default();
+        (tree, outcome)
+    });
+    if let Some(error) = failure.take() {
+        return Err(error);
+    }
+    Ok(BackupResult { tree: tree?, segments: outcome.segments })
+}
+
+/// The error that ended a run whose stages were told to end.
+pub(super) fn ending() -> Error {
+    Error::new(ErrorKind::Cancelled, "the run is ending")
+}

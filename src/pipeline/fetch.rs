@@ -1,0 +1,193 @@
+//! Fetches the frames of many files at once, in the order of packs, and writes what they hold.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use rayon::prelude::*;
+
+use super::place::{FilePlace, Reports};
+use crate::base::{ChunkId, Error, PackId, Result};
+use crate::format::list::Piece;
+use crate::format::{FrameKind, ObjectName};
+use crate::index::PackRecord;
+use crate::repo::chunks::Located;
+use crate::repo::reader::{Reader, frame_of, slice};
+use crate::seal::frame;
+
+/// Longest read in bytes.
+const READ_LEN_MAX: u64 = 4 << 20;
+/// Bytes between two frames that are rather read than skipped: a request costs more.
+const GAP_LEN_MAX: u64 = 128 << 10;
+
+/// A chunk of a file and where it goes.
+pub struct Part {
+    /// The file.
+    pub file: Arc<FilePlace>,
+    /// First byte within the file.
+    pub offset: u64,
+    /// The chunk.
+    pub piece: Piece,
+}
+
+/// One frame with what is wanted of it.
+struct Wanted {
+    frame: u32,
+    uses: Vec<(Located, Part)>,
+}
+
+/// Frames of one pack that are read together.
+struct Read {
+    pack: Arc<PackRecord>,
+    frames: Vec<Wanted>,
+}
+
+/// Fetches and writes all parts. What cannot be read is reported by file and range, and left as
+/// zeros.
+///
+/// # Errors
+/// When the index fails.
+pub fn fetch(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<()> {
+    let reads = plan(reader, parts, reports)?;
+    reads.into_par_iter().for_each(|read| {
+        if reports.failure.is_raised() {
+            read.frames.into_iter().flat_map(|f| f.uses).for_each(|(_, p)| p.file.release(reports));
+            return;
+        }
+        run(reader, read, reports);
+    });
+    Ok(())
+}
+
+/// Looks all chunks up and sorts them by pack and frame.
+fn plan(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<Vec<Read>> {
+    let ids: Vec<ChunkId> = parts.iter().map(|part| part.piece.id).collect();
+    let mut located = reader.chunks().locate(&ids)?;
+    if located.iter().any(Vec::is_empty) {
+        // A segment may have been written, or replaced by another, since the listing.
+        reader.chunks().refresh()?;
+        located = reader.chunks().locate(&ids)?;
+    }
+    let mut packs: HashMap<PackId, (Arc<PackRecord>, HashMap<u32, Vec<(Located, Part)>>)> =
+        HashMap::new();
+    for (copies, part) in located.into_iter().zip(parts) {
+        // A copy in a frame that is wanted anyway costs nothing.
+        let chosen = copies
+            .iter()
+            .position(|copy| {
+                packs.get(&copy.pack.id).is_some_and(|(_, f)| f.contains_key(&copy.place.frame))
+            })
+            .unwrap_or(0);
+        let Some(copy) = copies.into_iter().nth(chosen) else {
+            give_up(&part, &crate::repo::reader::lost(&part.piece.id), reports);
+            part.file.release(reports);
+            continue;
+        };
+        let (_, frames) =
+            packs.entry(copy.pack.id).or_insert_with(|| (Arc::clone(&copy.pack), HashMap::new()));
+        frames.entry(copy.place.frame).or_default().push((copy, part));
+    }
+    let mut reads = Vec::new();
+    let mut packs: Vec<_> = packs.into_values().collect();
+    packs.sort_by_key(|(pack, _)| pack.id);
+    for (pack, frames) in packs {
+        let mut frames: Vec<Wanted> =
+            frames.into_iter().map(|(frame, uses)| Wanted { frame, uses }).collect();
+        frames.sort_by_key(|wanted| wanted.frame);
+        coalesce(&pack, frames, &mut reads);
+    }
+    Ok(reads)
+}
+
+fn coalesce(pack: &Arc<PackRecord>, frames: Vec<Wanted>, reads: &mut Vec<Read>) {
+    let mut start = 0;
+    let mut end = 0;
+    let mut open: Option<Read> = None;
+    for wanted in frames {
+        // A frame that the index does not have is met again, and reported, when it is read.
+        let (first, len) = match pack.frames.get(wanted.frame as usize) {
+            Some(place) => (place.offset, u64::from(place.sealed_len)),
+            None => (end, 0),
+        };
+        let joins =
+            open.is_some() && first - end <= GAP_LEN_MAX && first + len - start <= READ_LEN_MAX;
+        if !joins {
+            reads.extend(open.take());
+            start = first;
+        }
+        end = first + len;
+        open.get_or_insert_with(|| Read { pack: Arc::clone(pack), frames: Vec::new() })
+            .frames
+            .push(wanted);
+    }
+    reads.extend(open);
+}
+
+fn run(reader: &Reader<'_>, read: Read, reports: &Reports<'_>) {
+    let pack = &read.pack;
+    let places: Result<Vec<_>> = read.frames.iter().map(|w| frame_of(pack, w.frame)).collect();
+    let fetched = places.and_then(|places| {
+        let start = places.first().map_or(0, |place| place.offset);
+        let end = places.last().map_or(0, |p| p.offset + u64::from(p.sealed_len));
+        let backend = reader.repository().backend();
+        let sealed = backend.get_range(&ObjectName::pack(pack.id), start..end)?;
+        Ok((start, sealed))
+    });
+    for wanted in read.frames {
+        let raw = match &fetched {
+            Ok((start, sealed)) => frame_of(pack, wanted.frame).and_then(|place| {
+                let first = (place.offset - start) as usize;
+                let bytes = &sealed.bytes()[first..first + place.sealed_len as usize];
+                reader.open_frame(pack, place, bytes)
+            }),
+            Err(_) => Err(super::backup::ending()),
+        };
+        for (copy, part) in wanted.uses {
+            let good = raw.as_ref().ok().and_then(|raw| {
+                let bytes = slice(raw, &copy).ok()?;
+                let keyring = reader.repository().keyring();
+                frame::verify(keyring, FrameKind::Data, &part.piece.id, bytes).ok()?;
+                Some(bytes)
+            });
+            match good {
+                Some(bytes) => write(&part, bytes, reports),
+                None => rescue(reader, &part, reports),
+            }
+            part.file.release(reports);
+        }
+    }
+}
+
+fn write(part: &Part, bytes: &[u8], reports: &Reports<'_>) {
+    if bytes.len() as u64 == part.piece.len {
+        part.file.write(bytes, part.offset, reports);
+    } else {
+        let error = crate::repo::reader::damaged_chunk(
+            &part.piece.id,
+            crate::format::DecodeError::Inconsistent,
+        );
+        give_up(part, &error, reports);
+    }
+}
+
+/// Tries every copy of a chunk, one of which has failed.
+fn rescue(reader: &Reader<'_>, part: &Part, reports: &Reports<'_>) {
+    match reader.chunk(FrameKind::Data, &part.piece.id) {
+        Ok(raw) => write(part, &raw, reports),
+        Err(error) => give_up(part, &error, reports),
+    }
+}
+
+fn give_up(part: &Part, cause: &Error, reports: &Reports<'_>) {
+    part.file.lose_part();
+    let end = part.offset + part.piece.len;
+    let message = format!(
+        "{}: bytes {} to {} are lost, zeros stand in their place: {cause}",
+        part.file.path(),
+        part.offset,
+        end - 1
+    );
+    reports.problems.push(
+        Error::new(cause.kind, message)
+            .hint("Restore this file from another snapshot, or back up its source again."),
+    );
+}

@@ -1,0 +1,167 @@
+//! Everything that travels on an arrow of the diagram.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::base::{Error, SegmentId};
+use crate::format::entry::Entry;
+use crate::repo::session::Stored;
+use crate::repo::tree::EncodedEntry;
+use crate::seal::frame::SealedFrame;
+use crate::source::{Child, Directory, Listing, Signature};
+
+/// Number of a directory that is being assembled.
+pub type DirectoryNo = u64;
+
+/// Where a finished entry belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The directory.
+    pub directory: DirectoryNo,
+    /// Its slot in the window that is being assembled.
+    pub slot: usize,
+}
+
+/// Directory to scan, or the next window of one.
+#[derive(Debug)]
+pub enum ScanRequest {
+    /// Open a directory and scan its first window.
+    Open {
+        /// Where its entry belongs.
+        place: Place,
+        /// Its parent.
+        parent: Arc<Directory>,
+        /// What its stat said.
+        child: Child,
+    },
+    /// Scan a later window.
+    Window {
+        /// The directory.
+        directory: DirectoryNo,
+        /// The same, open.
+        open: Arc<Directory>,
+        /// All its names.
+        listing: Arc<Listing>,
+        /// First name of the window.
+        start: usize,
+    },
+}
+
+/// A name in a scanned window.
+#[derive(Debug)]
+pub enum Scanned {
+    /// Nothing to do: taken from the last run, or no content to read.
+    Ready(Box<Finished>),
+    /// A file to read; whether the last run knew it.
+    File(Child, bool),
+    /// A directory to open.
+    Directory(Child),
+}
+
+/// An entry that is ready to stand in its directory.
+#[derive(Debug)]
+pub struct Finished {
+    /// The entry.
+    pub entry: EncodedEntry,
+    /// What its stat said.
+    pub signature: Signature,
+    /// Whether the next run may take it over when its stat is the same.
+    pub is_reusable: bool,
+}
+
+/// A window of a directory: a run of names that is kept as one row.
+#[derive(Debug)]
+pub struct Window {
+    /// First name.
+    pub start: usize,
+    /// Name after the last.
+    pub end: usize,
+    /// Key of its row.
+    pub row_key: [u8; 32],
+    /// Whether the row of the last run says the same, so that it needs no rewriting.
+    pub row_is_current: bool,
+    /// Its names.
+    pub names: Vec<Scanned>,
+}
+
+/// What came of a scan.
+#[derive(Debug)]
+pub enum ScanReply {
+    /// A directory was opened.
+    Opened {
+        /// Where its entry belongs.
+        place: Place,
+        /// The directory.
+        open: Arc<Directory>,
+        /// Its entry, without its tree.
+        entry: Box<Entry>,
+        /// All its names.
+        listing: Arc<Listing>,
+        /// Its first window.
+        window: Window,
+    },
+    /// A directory could not be opened; the problem is reported.
+    Closed {
+        /// Where its entry would have belonged.
+        place: Place,
+    },
+    /// A later window.
+    Window {
+        /// The directory.
+        directory: DirectoryNo,
+        /// The window.
+        window: Window,
+    },
+}
+
+/// A file to read.
+#[derive(Debug)]
+pub struct FileToRead {
+    /// Where its entry belongs.
+    pub place: Place,
+    /// Its directory.
+    pub open: Arc<Directory>,
+    /// What its stat said.
+    pub child: Child,
+    /// Whether the last run knew it.
+    pub was_known: bool,
+}
+
+/// Files to read: many small neighbors, or a large one.
+pub type ReadJob = Vec<FileToRead>;
+
+/// Raw content with the chunks it is split into.
+#[derive(Debug, Default)]
+pub struct Pieces {
+    /// Content.
+    pub raw: Vec<u8>,
+    /// The chunks, in order.
+    pub cuts: Vec<Range<usize>>,
+}
+
+/// What the assembler hears.
+#[derive(Debug)]
+pub enum Event {
+    /// A scan ended.
+    Scan(ScanReply),
+    /// Files were read; none for one that could not be.
+    Files(Vec<(Place, Option<Finished>)>),
+}
+
+/// What the pack stage hears.
+#[derive(Debug)]
+pub enum FrameMessage {
+    /// A frame for a pack.
+    Frame(SealedFrame),
+    /// No more will come.
+    End,
+}
+
+/// What storing came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Receipts of all segments of the session.
+    pub segments: Vec<Stored<SegmentId>>,
+    /// The error that ended it early.
+    pub error: Option<Error>,
+}

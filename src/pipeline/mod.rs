@@ -1,0 +1,34 @@
+//! How bytes move in parallel, from a source to the repository and back.
+//!
+//! ```text
+//! source ─▶ read ─▶ split ─▶ dedup ─▶ frame ─▶ seal ─▶ pack ─▶ put ─▶ index segment ─▶ snapshot
+//!           files    CDC,    id known?  small    zstd +   equal-  any
+//!           dumps    tensors (RocksDB)  chunks   AEAD     sized   backend
+//!           stdin    (rayon)            share    (rayon)  packs   (object_store)
+//! ```
+//!
+//! `backup` is that diagram as code. Threads of their own scan directories, read files, fill packs
+//! and put them; rayon splits, hashes, compresses and seals. Every queue is bounded, and what is in
+//! flight is bounded in bytes by `memory`. No stage decides anything that changes an id.
+
+pub mod assemble;
+pub mod backup;
+pub mod budget;
+pub mod dedup;
+pub mod failure;
+pub mod fetch;
+pub mod flow;
+pub mod links;
+pub mod memory;
+pub mod pack;
+pub mod place;
+pub mod put;
+pub mod read;
+pub mod restore;
+pub mod rows;
+pub mod scan;
+pub mod seal;
+pub mod segments;
+
+pub use backup::{Backup, BackupResult, backup};
+pub use memory::MemoryPlan;

@@ -1,0 +1,365 @@
+//! Reads files and splits large ones, handing their content to rayon for the rest.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::backup::ending;
+use super::budget::Budget;
+use super::failure::Failure;
+use super::flow::{Event, FileToRead, Finished, Pieces, ReadJob};
+use super::seal::Sealer;
+use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result};
+use crate::chunk::{Chunker, Pages, Splitter};
+use crate::format::entry::{Entry, flags};
+use crate::format::list::Piece;
+use crate::repo::list::ListBuilder;
+use crate::repo::tree::EncodedEntry;
+use crate::source::signature::SETTLE;
+use crate::source::{Describer, Layout, OpenFile};
+
+/// Files up to this length are read whole, several together; longer ones block by block.
+pub const SMALL_LEN_MAX: u64 = 1 << 20;
+/// Bytes that are read at a time; larger reads are no faster.
+const BLOCK_LEN: usize = 1 << 20;
+/// What an SQLite 3 database starts with; its pages are rewritten in place.
+const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Everything that reading shares between threads.
+pub struct Reading<'a> {
+    /// Turns files into entries.
+    pub describer: &'a Describer,
+    /// Splits what is no database.
+    pub chunker: &'a Chunker,
+    /// Seals the rest of the way.
+    pub sealer: &'a Sealer<'a>,
+    /// Bounds raw bytes.
+    pub budget: &'a Budget,
+    /// Where faults go.
+    pub problems: &'a Problems,
+    /// How far it is.
+    pub progress: &'a Progress,
+    /// Why it ends early.
+    pub failure: &'a Failure,
+    /// Whether a person asked to stop.
+    pub cancel: &'a Cancel,
+    /// For times that are not settled yet.
+    pub clock: &'a dyn Clock,
+}
+
+/// Runs until every sender of jobs is gone; answers each job once.
+pub(super) fn stage<'s>(
+    reading: &'s Reading<'s>,
+    workers: &rayon::Scope<'s>,
+    jobs: &Receiver<ReadJob>,
+    events: &Sender<Event>,
+) {
+    for mut job in jobs {
+        if reading.failure.is_raised() || reading.cancel.is_raised() {
+            let none = job.into_iter().map(|file| (file.place, None)).collect();
+            let _sent = events.send(Event::Files(none));
+            continue;
+        }
+        let is_large = job.len() == 1 && job[0].child.signature.size > SMALL_LEN_MAX;
+        if is_large {
+            let file = job.pop().expect("there is one");
+            let place = file.place;
+            let finished = reading.large(workers, file);
+            let _sent = events.send(Event::Files(vec![(place, finished)]));
+        } else {
+            reading.small(workers, job, events.clone());
+        }
+    }
+}
+
+/// A small file that was read.
+struct Whole {
+    file: FileToRead,
+    entry: Entry,
+    raw: Vec<u8>,
+    runs: Vec<Range<usize>>,
+    signature: crate::source::Signature,
+    is_reusable: bool,
+}
+
+impl<'s> Reading<'s> {
+    /// Reads small files and leaves splitting and sealing to a worker.
+    fn small(&'s self, workers: &rayon::Scope<'s>, job: ReadJob, events: Sender<Event>) {
+        let len: u64 = job.iter().map(|file| file.child.signature.size).sum();
+        let grant = self.budget.take(len as usize);
+        let mut missing = Vec::new();
+        let mut whole = Vec::with_capacity(job.len());
+        for file in job {
+            let place = file.place;
+            match self.read_whole(file) {
+                Some(file) => whole.push(file),
+                None => missing.push((place, None)),
+            }
+        }
+        workers.spawn(move |_| {
+            let mut done = missing;
+            let pieces: Vec<Pieces> = whole.iter_mut().map(|file| self.split_whole(file)).collect();
+            match self.sealer.data(&pieces) {
+                Ok(lists) => {
+                    for (file, list) in whole.into_iter().zip(lists) {
+                        let place = file.file.place;
+                        done.push((place, self.finish_whole(file, list)));
+                    }
+                }
+                Err(error) => {
+                    self.failure.raise(error);
+                    done.extend(whole.into_iter().map(|file| (file.file.place, None)));
+                }
+            }
+            drop(grant);
+            let _sent = events.send(Event::Files(done));
+        });
+    }
+
+    fn read_whole(&self, file: FileToRead) -> Option<Whole> {
+        let open = self.open(&file)?;
+        let (mut entry, problems) = self.describer.file(&open);
+        let started = self.clock.now();
+        let mut is_reusable = problems.is_empty();
+        self.problems.extend(problems.into_iter().map(Error::from));
+        let mut layout = open.layout();
+        let mut raw = Vec::with_capacity(layout.data_bytes() as usize);
+        let mut runs = Vec::new();
+        for range in layout.clone().data_ranges() {
+            let start = raw.len();
+            raw.resize(start + range.len as usize, 0);
+            let (read, error) = fill(&open, &mut raw[start..], range.offset);
+            raw.truncate(start + read);
+            if read > 0 {
+                runs.push(start..start + read);
+            }
+            if (read as u64) < range.len {
+                layout.truncate(range.offset + read as u64);
+                self.cut_short(&open, &mut entry, error);
+                is_reusable = false;
+                break;
+            }
+        }
+        let signature = open.child().signature;
+        is_reusable &= signature.is_settled(started, SETTLE);
+        is_reusable &= self.check_end(open, &mut entry);
+        set_layout(&mut entry, layout);
+        Some(Whole { file, entry, raw, runs, signature, is_reusable })
+    }
+
+    fn split_whole(&self, file: &mut Whole) -> Pieces {
+        let raw = std::mem::take(&mut file.raw);
+        let splitter = self.splitter(&raw, &mut file.entry);
+        let mut cuts = Vec::new();
+        for run in &file.runs {
+            // The offset matters to pages only, and a database has no holes in front of them.
+            let offset = run.start as u64;
+            let inside = splitter.split(offset, &raw[run.clone()]);
+            cuts.extend(inside.map(|cut| run.start + cut.start..run.start + cut.end));
+        }
+        Pieces { raw, cuts }
+    }
+
+    fn finish_whole(&self, file: Whole, pieces: Vec<Piece>) -> Option<Finished> {
+        let Whole { mut entry, signature, is_reusable, file, .. } = file;
+        let mut list = ListBuilder::default();
+        let mut put = |raw| self.sealer.metadata(raw);
+        let content = pieces
+            .into_iter()
+            .try_for_each(|piece| list.push(piece, &mut put))
+            .and_then(|()| list.finish(&mut put));
+        match content {
+            Ok(content) => entry.content = content,
+            Err(error) => {
+                self.failure.raise(error);
+                return None;
+            }
+        }
+        self.count(&file, &entry);
+        Some(Finished { entry: EncodedEntry::new(&entry), signature, is_reusable })
+    }
+
+    /// Reads a large file block by block; workers seal while it reads on.
+    fn large(&'s self, workers: &rayon::Scope<'s>, file: FileToRead) -> Option<Finished> {
+        let open = self.open(&file)?;
+        self.progress.set_current(open.path_bytes());
+        let (mut entry, problems) = self.describer.file(&open);
+        let started = self.clock.now();
+        let mut is_reusable = problems.is_empty();
+        self.problems.extend(problems.into_iter().map(Error::from));
+        let mut layout = open.layout();
+        let mut sealed = InOrder::default();
+        let mut splitter = None;
+        for range in layout.clone().data_ranges() {
+            let mut offset = range.offset;
+            let end = range.offset + range.len;
+            let mut carry: Vec<u8> = Vec::new();
+            loop {
+                if self.failure.is_raised() || self.cancel.is_raised() {
+                    return None;
+                }
+                let wanted = BLOCK_LEN.min((end - offset) as usize);
+                let grant = self.budget.take(carry.len() + wanted);
+                let carried = carry.len();
+                let mut raw = Vec::with_capacity(carried + wanted);
+                raw.append(&mut carry);
+                raw.resize(carried + wanted, 0);
+                let (read, error) = fill(&open, &mut raw[carried..], offset);
+                raw.truncate(carried + read);
+                let first = offset - carried as u64;
+                offset += read as u64;
+                let is_short = read < wanted;
+                let is_over = is_short || offset == end;
+                let splitter = splitter.get_or_insert_with(|| self.splitter(&raw, &mut entry));
+                let mut at = 0;
+                let mut cuts = Vec::new();
+                while let Some(len) = splitter.next_cut(first + at as u64, &raw[at..], is_over) {
+                    cuts.push(at..at + len);
+                    at += len;
+                }
+                carry = raw.split_off(at);
+                let (reply, answer) = bounded(1);
+                workers.spawn(move |_| {
+                    let pieces = [Pieces { raw, cuts }];
+                    let result = self.sealer.data(&pieces).map(|mut lists| lists.remove(0));
+                    drop((pieces, grant));
+                    let _sent = reply.send(result);
+                });
+                self.progress.bytes_done.add(read as u64);
+                if let Err(error) = sealed.add(answer, self.sealer) {
+                    self.failure.raise(error);
+                    return None;
+                }
+                if is_short {
+                    layout.truncate(offset);
+                    self.cut_short(&open, &mut entry, error);
+                    is_reusable = false;
+                }
+                if is_over {
+                    break;
+                }
+            }
+            if layout.size < end {
+                break;
+            }
+        }
+        let signature = open.child().signature;
+        is_reusable &= signature.is_settled(started, SETTLE);
+        is_reusable &= self.check_end(open, &mut entry);
+        set_layout(&mut entry, layout);
+        match sealed.finish(self.sealer) {
+            Ok(content) => entry.content = content,
+            Err(error) => {
+                self.failure.raise(error);
+                return None;
+            }
+        }
+        self.count_file(&file);
+        Some(Finished { entry: EncodedEntry::new(&entry), signature, is_reusable })
+    }
+
+    fn open(&self, file: &FileToRead) -> Option<OpenFile> {
+        match OpenFile::open(&file.open, &file.child) {
+            Ok(open) => Some(open),
+            Err(problem) => {
+                self.problems.push(problem.into());
+                None
+            }
+        }
+    }
+
+    fn splitter(&self, head: &[u8], entry: &mut Entry) -> Splitter {
+        if head.starts_with(SQLITE_MAGIC) {
+            entry.profile = Some(1);
+            return Splitter::Pages(Pages::DATABASE);
+        }
+        Splitter::General(self.chunker.clone())
+    }
+
+    fn cut_short(&self, open: &OpenFile, entry: &mut Entry, error: Option<std::io::Error>) {
+        entry.set_flag(flags::INCONSISTENT);
+        if let Some(error) = error {
+            let path = crate::base::text::escape(&open.path_bytes());
+            self.problems.push(Error::io(format!("could not read all of {path}"), error));
+        }
+    }
+
+    /// Whether the file is still as it was when it was opened; says so if not.
+    fn check_end(&self, open: OpenFile, entry: &mut Entry) -> bool {
+        let path = open.path_bytes();
+        if !open.finish().changed {
+            return true;
+        }
+        entry.set_flag(flags::INCONSISTENT);
+        let path = crate::base::text::escape(&path);
+        self.problems.push(
+            Error::new(ErrorKind::Busy, format!("{path} changed while it was read"))
+                .hint("Back up from a file system snapshot, or stop its writer meanwhile."),
+        );
+        false
+    }
+
+    fn count(&self, file: &FileToRead, entry: &Entry) {
+        self.progress.bytes_done.add(entry.size.unwrap_or(0));
+        self.count_file(file);
+    }
+
+    fn count_file(&self, file: &FileToRead) {
+        self.progress.files_done.add(1);
+        if file.was_known {
+            self.progress.files_changed.add(1);
+        } else {
+            self.progress.files_new.add(1);
+        }
+    }
+}
+
+/// Chunks of a large file, put in order again as workers answer.
+#[derive(Default)]
+struct InOrder {
+    waiting: VecDeque<Receiver<Result<Vec<Piece>>>>,
+    list: ListBuilder,
+}
+
+impl InOrder {
+    fn add(&mut self, answer: Receiver<Result<Vec<Piece>>>, sealer: &Sealer<'_>) -> Result<()> {
+        self.waiting.push_back(answer);
+        while let Some(ready) = self.waiting.front().and_then(|answer| answer.try_recv().ok()) {
+            self.waiting.pop_front();
+            self.push(ready?, sealer)?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, sealer: &Sealer<'_>) -> Result<Option<crate::format::list::ChunkList>> {
+        while let Some(answer) = self.waiting.pop_front() {
+            let pieces = answer.recv().map_err(|_| ending())?;
+            self.push(pieces?, sealer)?;
+        }
+        self.list.finish(&mut |raw| sealer.metadata(raw))
+    }
+
+    fn push(&mut self, pieces: Vec<Piece>, sealer: &Sealer<'_>) -> Result<()> {
+        let mut put = |raw| sealer.metadata(raw);
+        pieces.into_iter().try_for_each(|piece| self.list.push(piece, &mut put))
+    }
+}
+
+fn set_layout(entry: &mut Entry, layout: Layout) {
+    entry.size = Some(layout.size);
+    entry.holes = (!layout.holes.is_empty()).then_some(layout.holes);
+}
+
+/// Reads until `buffer` is full or the file ends; says how much, and why it ended early.
+fn fill(open: &OpenFile, buffer: &mut [u8], offset: u64) -> (usize, Option<std::io::Error>) {
+    let mut read = 0;
+    while read < buffer.len() {
+        match open.read_at(&mut buffer[read..], offset + read as u64) {
+            Ok(0) => break,
+            Ok(len) => read += len,
+            Err(error) => return (read, Some(error)),
+        }
+    }
+    (read, None)
+}

@@ -1,0 +1,203 @@
+//! Scans directories: names, one stat each, and what the last run knew of them.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::flow::{Event, Finished, ScanReply, ScanRequest, Scanned, Window};
+use super::rows::{self, RowChild};
+use crate::base::{Clock, Error, Problems, Timestamp};
+use crate::format::entry::EntryKind;
+use crate::format::tree::ends_node;
+use crate::index::Rows;
+use crate::repo::tree::EncodedEntry;
+use crate::seal::keys::Keyring;
+use crate::source::signature::SETTLE;
+use crate::source::{Child, Describer, Directory, Exclusion, Listing, Problem};
+
+/// What the last run of the same sources left in the local cache.
+pub struct LastRun<'a> {
+    /// The rows.
+    pub rows: &'a dyn Rows,
+    /// Stands for host and sources.
+    pub scope: [u8; 32],
+    /// Rows of any other epoch are not used; none are when it is absent.
+    pub epoch: Option<u64>,
+}
+
+/// Everything that scanning shares between threads.
+pub struct Scanner<'a> {
+    /// For the hash of names, at which windows end.
+    pub keyring: &'a Keyring,
+    /// Turns stats into entries.
+    pub describer: &'a Describer,
+    /// What to leave out.
+    pub exclusion: &'a Exclusion,
+    /// What the last run left.
+    pub last_run: &'a LastRun<'a>,
+    /// For the start of a scan, against which times are settled.
+    pub clock: &'a dyn Clock,
+    /// Where faults go.
+    pub problems: &'a Problems,
+    /// Where paths go that were left out.
+    pub excluded: &'a (dyn Fn(Vec<u8>) + Sync),
+}
+
+/// Runs until every sender of requests is gone; answers each request once.
+pub(super) fn stage(
+    scanner: &Scanner<'_>,
+    requests: &Receiver<ScanRequest>,
+    events: &Sender<Event>,
+) {
+    for request in requests {
+        let reply = match request {
+            ScanRequest::Open { place, parent, child } => match scanner.open(&parent, &child) {
+                Ok((open, entry, listing)) => {
+                    let window = scanner.window(&open, &listing, 0);
+                    ScanReply::Opened { place, open, entry, listing, window }
+                }
+                Err(problem) => {
+                    scanner.problems.push(problem.into());
+                    ScanReply::Closed { place }
+                }
+            },
+            ScanRequest::Window { directory, open, listing, start } => {
+                let window = scanner.window(&open, &listing, start);
+                ScanReply::Window { directory, window }
+            }
+        };
+        if events.send(Event::Scan(reply)).is_err() {
+            return;
+        }
+    }
+}
+
+type Opened = (Arc<Directory>, Box<crate::format::entry::Entry>, Arc<Listing>);
+
+impl Scanner<'_> {
+    fn open(&self, parent: &Directory, child: &Child) -> Result<Opened, Problem> {
+        self.describe(Arc::new(parent.open_child(&child.name)?))
+    }
+
+    /// Describes an open directory and lists its names.
+    ///
+    /// # Errors
+    /// When not even its names can be read.
+    pub fn describe(&self, open: Arc<Directory>) -> Result<Opened, Problem> {
+        let (mut entry, problems) = self.describer.directory(&open);
+        self.report(problems);
+        let mut listing = open.list()?;
+        let lost = std::mem::take(&mut listing.problems);
+        if !lost.is_empty() {
+            entry.set_flag(crate::format::entry::flags::INCOMPLETE);
+            self.report(lost);
+        }
+        Ok((open, Box::new(entry), Arc::new(listing)))
+    }
+
+    /// Scans names from `start` to where a tree node may end, so that an insertion moves one
+    /// window only.
+    pub fn window(&self, open: &Directory, listing: &Listing, start: usize) -> Window {
+        let mut end = start;
+        while end < listing.len() {
+            end += 1;
+            let hash = self.keyring.name_hash(listing.name(end - 1));
+            if ends_node(0, hash, end - start, 0) {
+                break;
+            }
+        }
+        let first: &[u8] = if start == 0 { b"" } else { listing.name(start) };
+        let row_key = rows::key(&self.last_run.scope, &open.path().to_bytes(), first);
+        let row = self.row(&row_key);
+        let started = self.clock.now();
+        let scan = open.stat(listing, start..end);
+        self.report(scan.problems);
+        let mut row_is_current = row.is_some();
+        let row = row.unwrap_or_default();
+        let mut known = row.iter().peekable();
+        let mut names = Vec::with_capacity(scan.children.len());
+        for child in scan.children {
+            if self.exclusion.is_excluded(&child) {
+                (self.excluded)(open.path().bytes_of(&child.name));
+                continue;
+            }
+            while known.next_if(|row| row.name < child.name).is_some() {
+                row_is_current = false;
+            }
+            let before = known.next_if(|row| row.name == child.name);
+            let scanned = self.classify(open, child, before, started);
+            let is_taken_over = before.is_some()
+                && matches!(&scanned, Some(Scanned::Ready(finished)) if finished.is_reusable);
+            let is_directory = matches!(scanned, Some(Scanned::Directory(_)));
+            row_is_current &= is_taken_over || (is_directory && before.is_none());
+            names.extend(scanned);
+        }
+        row_is_current &= known.next().is_none();
+        Window { start, end, row_key, row_is_current, names }
+    }
+
+    fn classify(
+        &self,
+        open: &Directory,
+        child: Child,
+        before: Option<&RowChild>,
+        started: Timestamp,
+    ) -> Option<Scanned> {
+        if child.kind == EntryKind::Directory {
+            return Some(Scanned::Directory(child));
+        }
+        let signature = child.signature;
+        if let Some(row) = before
+            && row.is_reusable
+            && row.signature == signature
+            && let Some(entry) = self.take_over(row, &child)
+        {
+            return Some(Scanned::Ready(Box::new(Finished {
+                entry,
+                signature,
+                is_reusable: true,
+            })));
+        }
+        if child.kind == EntryKind::File {
+            return Some(Scanned::File(child, before.is_some()));
+        }
+        match self.describer.other(open, &child) {
+            Ok((entry, problems)) => {
+                let is_reusable = problems.is_empty() && signature.is_settled(started, SETTLE);
+                self.report(problems);
+                let entry = EncodedEntry::new(&entry);
+                Some(Scanned::Ready(Box::new(Finished { entry, signature, is_reusable })))
+            }
+            Err(problem) => {
+                self.problems.push(problem.into());
+                None
+            }
+        }
+    }
+
+    /// Classifies a source that a person named; rows belong to directories, so it has none.
+    pub fn classify_source(&self, open: &Directory, child: Child) -> Option<Scanned> {
+        if self.exclusion.is_excluded(&child) {
+            (self.excluded)(open.path().bytes_of(&child.name));
+            return None;
+        }
+        self.classify(open, child, None, self.clock.now())
+    }
+
+    fn take_over(&self, row: &RowChild, child: &Child) -> Option<EncodedEntry> {
+        if child.nlink > 1 {
+            return rows::renumber(row, || self.describer.mounts.ordinal(child.device));
+        }
+        Some(row.to_entry())
+    }
+
+    fn row(&self, key: &[u8; 32]) -> Option<Vec<RowChild>> {
+        let epoch = self.last_run.epoch?;
+        let bytes = self.last_run.rows.get(&[*key], epoch).pop()??;
+        rows::decode(&bytes)
+    }
+
+    fn report(&self, problems: Vec<Problem>) {
+        self.problems.extend(problems.into_iter().map(Error::from));
+    }
+}

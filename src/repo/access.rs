@@ -1,0 +1,241 @@
+//! Opening a repository with a secret; making a new one.
+
+use std::sync::Arc;
+
+use super::{Repository, damaged, is_missing};
+use crate::backend::{Backend, BackendError, Listed, create_verified};
+use crate::base::{Clock, Error, ErrorKind, RepositoryId, Result, SlotId};
+use crate::format::config::{ChunkLens, Config, ProbeRecord};
+use crate::format::name::Parsed;
+use crate::format::slot::{KdfCost, Label, SLOT_COUNT_MAX, SLOT_LEN, Slot, SlotKind};
+use crate::format::{DecodeError, FORMAT_VERSION, ObjectKind, ObjectName, Suite};
+use crate::seal::keys::{Keyring, Roots};
+use crate::seal::slot::{self, Secret};
+use crate::seal::{aead, object};
+
+/// What a new repository is made with.
+#[derive(Clone, Debug)]
+pub struct Creation {
+    /// How it seals; measured when absent.
+    pub suite: Option<Suite>,
+    /// Lengths of the content-defined chunker.
+    pub chunker: ChunkLens,
+    /// Length of a full pack in bytes.
+    pub pack_len: u32,
+    /// Cost of the first slot, if a passphrase opens it.
+    pub cost: KdfCost,
+}
+
+impl Default for Creation {
+    fn default() -> Self {
+        Self {
+            suite: None,
+            chunker: ChunkLens { min: 16 << 10, avg: 64 << 10, max: 256 << 10 },
+            pack_len: 16 << 20,
+            cost: KdfCost::STANDARD,
+        }
+    }
+}
+
+/// Asked for a secret when it is known which kinds of slots there are.
+pub type AskSecret<'a> = dyn FnMut(&[SlotKind]) -> Result<Secret> + 'a;
+
+impl Repository {
+    /// Makes a repository that each of `secrets` opens.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Exists`] when there is one already.
+    pub fn create(
+        backend: Arc<dyn Backend>,
+        creation: &Creation,
+        secrets: &[(Secret, Label)],
+        clock: &dyn Clock,
+    ) -> Result<Self> {
+        let slots = list_names(&*backend, ObjectKind::Key)?;
+        let configs = list_names(&*backend, ObjectKind::Config)?;
+        if !slots.is_empty() || !configs.is_empty() {
+            return Err(exists(&*backend));
+        }
+        let probe = backend.probe()?;
+        let config = Config {
+            version: FORMAT_VERSION,
+            repository: RepositoryId::random(),
+            suite: creation.suite.unwrap_or_else(aead::fastest_suite),
+            epoch: 0,
+            chunker: creation.chunker,
+            pack_len: creation.pack_len,
+            features: 0,
+            created: clock.now(),
+            predecessor: None,
+            probe: ProbeRecord {
+                create_is_exclusive: probe.create_is_refused && probe.create_is_atomic,
+                list_is_immediate: probe.lists_follow_writes,
+            },
+        };
+        let keyring = Arc::new(Keyring::new(config.repository, Roots::random()));
+        let repository = Self { backend, keyring, config };
+        // The slot comes first: a configuration that nobody can open would look like a repository.
+        for (secret, label) in secrets {
+            repository.add_slot(secret, creation.cost, label)?;
+        }
+        let name = ObjectName::config(1);
+        let sealed = repository.seal(&name, &repository.config.encode());
+        match create_verified(&*repository.backend, &name, &sealed) {
+            Ok(_) => Ok(repository),
+            Err(BackendError::Conflict { .. }) => Err(exists(&*repository.backend)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Opens the repository with the secret that `ask` gives.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoRepository`] when nothing is there, [`ErrorKind::WrongKey`] when no slot
+    /// opens.
+    pub fn open(backend: Arc<dyn Backend>, ask: &mut AskSecret<'_>) -> Result<Self> {
+        let (slots, damaged_slots) = read_slots(&*backend)?;
+        if slots.is_empty() {
+            return Err(match damaged_slots.into_iter().next() {
+                Some(error) => error,
+                None => Error::new(
+                    ErrorKind::NoRepository,
+                    format!("there is no repository at {}", backend.location()),
+                )
+                .hint("Make one with `parados init`, or check the location."),
+            });
+        }
+        let kinds: Vec<SlotKind> = slots.iter().map(|slot| slot.kind).collect();
+        let secret = ask(&kinds)?;
+        let Some((id, roots)) = slots.iter().find_map(|s| slot::open(s, &secret).ok()) else {
+            let what = match secret.kind() {
+                SlotKind::Passphrase => "wrong passphrase",
+                SlotKind::KeyFile => "the key file does not belong to it",
+                SlotKind::RecoveryCode => "the recovery code does not belong to it",
+            };
+            return Err(Error::new(
+                ErrorKind::WrongKey,
+                format!("could not open the repository at {}: {what}", backend.location()),
+            )
+            .hint("Try again, or use another key: `--key-file`, or a recovery code."));
+        };
+        let keyring = Arc::new(Keyring::new(id, roots));
+        let config = read_config(&*backend, &keyring)?;
+        Ok(Self { backend, keyring, config })
+    }
+
+    /// Adds a key slot.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Full`] when there are 64 already.
+    pub fn add_slot(&self, secret: &Secret, cost: KdfCost, label: &Label) -> Result<SlotId> {
+        if list_names(&*self.backend, ObjectKind::Key)?.len() >= SLOT_COUNT_MAX {
+            return Err(Error::new(ErrorKind::Full, "a repository has room for 64 key slots")
+                .hint("Remove one with `parados key remove ID`."));
+        }
+        let (id, sealed) = slot::seal(&self.keyring, secret, cost, label).map_err(|error| {
+            Error::new(ErrorKind::Usage, "could not make a key slot").because(error)
+        })?;
+        create_verified(&*self.backend, &ObjectName::key(id), &sealed)?;
+        Ok(id)
+    }
+
+    /// Every slot with its label, and an error for each that cannot be read.
+    ///
+    /// # Errors
+    /// When the slots cannot be listed.
+    pub fn slots(&self) -> Result<(Vec<(Slot, Label)>, Vec<Error>)> {
+        let (slots, mut problems) = read_slots(&*self.backend)?;
+        let mut labeled = Vec::new();
+        for slot in slots {
+            match slot::label(&self.keyring, &slot) {
+                Ok(label) => labeled.push((slot, label)),
+                Err(error) => problems.push(damaged(&ObjectName::key(slot.id), error)),
+            }
+        }
+        Ok((labeled, problems))
+    }
+}
+
+fn exists(backend: &dyn Backend) -> Error {
+    Error::new(
+        ErrorKind::Exists,
+        format!("there is a repository at {} already", backend.location()),
+    )
+    .hint("Use it as it is, or choose another location.")
+}
+
+/// Names of all objects of a kind; junk under the prefix is left out.
+pub(crate) fn list_names(backend: &dyn Backend, kind: ObjectKind) -> Result<Vec<ObjectName>> {
+    Ok(list(backend, kind)?.into_iter().map(|listed| listed.name).collect())
+}
+
+/// All objects of a kind; junk under the prefix is left out.
+pub(crate) fn list(backend: &dyn Backend, kind: ObjectKind) -> Result<Vec<Listed>> {
+    let mut all = Vec::new();
+    backend.list(kind, &mut |listed| {
+        if let Ok(listed) = listed {
+            all.push(listed);
+        }
+    })?;
+    Ok(all)
+}
+
+fn read_slots(backend: &dyn Backend) -> Result<(Vec<Slot>, Vec<Error>)> {
+    let mut slots = Vec::new();
+    let mut problems = Vec::new();
+    for listed in list(backend, ObjectKind::Key)?.into_iter().take(SLOT_COUNT_MAX) {
+        let name = listed.name;
+        if listed.len != SLOT_LEN as u64 {
+            problems.push(damaged(&name, DecodeError::Truncated));
+            continue;
+        }
+        let sealed = match backend.get(&name) {
+            Ok(sealed) => sealed,
+            Err(error) if is_missing(&error) => continue,
+            Err(error) => {
+                problems.push(error.into());
+                continue;
+            }
+        };
+        match Slot::decode(sealed.bytes()) {
+            Ok(slot) if name.parsed() == Parsed::Key(slot.id) => slots.push(slot),
+            Ok(_) => problems.push(damaged(&name, DecodeError::Name)),
+            Err(error) => problems.push(damaged(&name, error)),
+        }
+    }
+    Ok((slots, problems))
+}
+
+/// Reads every configuration in order; each names the one before, the last one holds.
+fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<Config> {
+    let mut numbers: Vec<u64> = list_names(backend, ObjectKind::Config)?
+        .into_iter()
+        .filter_map(|name| match name.parsed() {
+            Parsed::Config(number) => Some(number),
+            _ => None,
+        })
+        .collect();
+    numbers.sort_unstable();
+    let mut newest: Option<(Config, Vec<u8>)> = None;
+    for (number, expected) in numbers.into_iter().zip(1..) {
+        let name = ObjectName::config(number);
+        let sealed = backend.get(&name)?;
+        let refuse = |error| damaged(&name, error);
+        let body = object::open(keyring, &name, &sealed).map_err(refuse)?;
+        let config = Config::decode(&body).map_err(refuse)?;
+        let follows = number == expected
+            && config.predecessor.as_ref() == newest.as_ref().map(|(_, hash)| hash)
+            && config.repository == keyring.repository();
+        if !follows {
+            return Err(refuse(DecodeError::Inconsistent));
+        }
+        newest = Some((config, blake3::hash(sealed.bytes()).as_bytes().to_vec()));
+    }
+    newest.map(|(config, _)| config).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Damaged,
+            format!("the repository at {} has a key but no config", backend.location()),
+        )
+        .hint("If `parados init` was interrupted here, remove its `keys` and run it again.")
+    })
+}

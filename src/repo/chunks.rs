@@ -1,0 +1,362 @@
+//! Knows where the chunks of a repository are, whatever happens to the local cache.
+//!
+//! Wraps the local index: fills it from the segments the backend lists, and fills it again, in
+//! memory if need be, when it fails in the middle of a run.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
+
+use rayon::prelude::*;
+
+use super::access::list;
+use super::{Repository, damaged, is_missing, session};
+use crate::base::{ChunkId, Error, PackId, Result, SegmentId, SessionId};
+use crate::format::name::Parsed;
+use crate::format::{ObjectKind, ObjectName};
+use crate::index::{Alive, Cache, Notice, PackNo, PackRecord, Place, RowKey, Rows, Segment};
+use crate::seal::segment;
+
+/// Segments that are fetched and applied at a time; each is a few MiB.
+const FETCH_COUNT: usize = 16;
+
+/// Where chunks are.
+pub struct Chunks {
+    repository: Arc<Repository>,
+    inner: RwLock<Inner>,
+    notices: Mutex<Vec<Notice>>,
+    problems: Mutex<Vec<Error>>,
+}
+
+struct Inner {
+    cache: Cache,
+    /// Listed segments that are applied.
+    segments: HashSet<SegmentId>,
+    /// Packs as listed; absent for a reader, which finds out by reading.
+    alive: Option<Alive>,
+    doomed: HashSet<PackId>,
+}
+
+/// A copy of a chunk, with how to read it.
+#[derive(Clone, Debug)]
+pub struct Located {
+    /// Number of its pack.
+    pub no: PackNo,
+    /// Its pack.
+    pub pack: Arc<PackRecord>,
+    /// Where it is in the pack.
+    pub place: Place,
+}
+
+impl Chunks {
+    /// Brings `cache` up to date with the segments of the repository.
+    ///
+    /// # Errors
+    /// When segments cannot be listed. One that cannot be read is a problem instead.
+    pub fn open(repository: Arc<Repository>, cache: Cache) -> Result<Self> {
+        let inner = Inner { cache, segments: HashSet::new(), alive: None, doomed: HashSet::new() };
+        let chunks = Self {
+            repository,
+            inner: RwLock::new(inner),
+            notices: Mutex::default(),
+            problems: Mutex::default(),
+        };
+        chunks.refresh()?;
+        Ok(chunks)
+    }
+
+    /// Lists segments again and takes in the new ones.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn refresh(&self) -> Result<()> {
+        let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
+        self.fill_or_recover(&mut inner)
+    }
+
+    /// Lists packs, for a writer: only chunks in listed packs of the right length count as stored.
+    /// Packs in `doomed` do not.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    pub fn list_packs(&self, doomed: &HashSet<PackId>) -> Result<()> {
+        let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
+        inner.doomed.clone_from(doomed);
+        if let Err(error) = self.list_alive(&mut inner) {
+            self.recover(&mut inner, &error)?;
+        }
+        Ok(())
+    }
+
+    /// Whether a pack that segments name is missing, too short or too long, or doomed: then nothing
+    /// may be taken over from the last run without asking for each chunk.
+    pub fn is_degraded(&self) -> bool {
+        let inner = self.read();
+        let is_missing = inner.alive.as_ref().is_none_or(|alive| !alive.missing.is_empty());
+        is_missing || !inner.doomed.is_empty()
+    }
+
+    /// Packs that segments name and the listing lacks, or has with another length.
+    pub fn missing_packs(&self) -> Vec<(PackId, Option<u64>)> {
+        self.read().alive.as_ref().map(|alive| alive.missing.clone()).unwrap_or_default()
+    }
+
+    /// Packs that are listed and that no segment names, with their lengths.
+    pub fn unindexed_packs(&self) -> Vec<(PackId, u64)> {
+        self.read().alive.as_ref().map(|alive| alive.unindexed.clone()).unwrap_or_default()
+    }
+
+    /// Whether a pack was alive when packs were listed.
+    pub fn is_alive(&self, pack: &PackId) -> bool {
+        let inner = self.read();
+        let no = inner.cache.index().pack_no(pack).ok().flatten();
+        no.zip(inner.alive.as_ref()).is_some_and(|(no, alive)| alive.contains(no))
+    }
+
+    /// Every pack that the index knows, with its length.
+    ///
+    /// # Errors
+    /// When the index fails twice.
+    pub fn packs(&self) -> Result<Vec<(PackId, u64)>> {
+        self.ask(|inner| {
+            let mut packs = Vec::new();
+            inner.cache.index().packs(&mut |_, id, len| packs.push((*id, len)))?;
+            Ok(packs)
+        })
+    }
+
+    /// How to read a pack, if the index knows it.
+    ///
+    /// # Errors
+    /// When the index fails twice.
+    pub fn pack(&self, id: &PackId) -> Result<Option<Arc<PackRecord>>> {
+        self.ask(|inner| {
+            let index = inner.cache.index();
+            index.pack_no(id)?.map(|no| index.pack(no)).transpose()
+        })
+    }
+
+    /// Whether each chunk is in a pack that is alive.
+    ///
+    /// # Errors
+    /// When the index fails twice.
+    pub fn find_alive(&self, ids: &[ChunkId]) -> Result<Vec<bool>> {
+        self.ask(|inner| match &inner.alive {
+            Some(alive) => inner.cache.index().find_alive(ids, alive),
+            None => Ok(vec![false; ids.len()]),
+        })
+    }
+
+    /// All copies of each chunk.
+    ///
+    /// # Errors
+    /// When the index fails twice.
+    pub fn locate(&self, ids: &[ChunkId]) -> Result<Vec<Vec<Located>>> {
+        self.ask(|inner| {
+            let index = inner.cache.index();
+            let places = index.find(ids)?;
+            let mut last: Option<(PackNo, Arc<PackRecord>)> = None;
+            let mut located = Vec::with_capacity(places.len());
+            for places in places {
+                let mut copies = Vec::with_capacity(places.len());
+                for place in places {
+                    let no = place.pack;
+                    let pack = match &last {
+                        Some((last_no, pack)) if *last_no == no => Arc::clone(pack),
+                        _ => index.pack(no)?,
+                    };
+                    last = Some((no, Arc::clone(&pack)));
+                    copies.push(Located { no, pack, place });
+                }
+                located.push(copies);
+            }
+            Ok(located)
+        })
+    }
+
+    /// Takes in a segment that this session stored.
+    ///
+    /// # Errors
+    /// When the index fails twice.
+    pub fn apply_own(&self, segment: session::Segment) -> Result<()> {
+        let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
+        let packs: Vec<PackId> = segment.fence.packs.iter().map(|pack| pack.id).collect();
+        let applied = Segment { fence: segment.fence, entries: segment.entries };
+        inner.segments.insert(segment.id);
+        let result = inner.cache.index().apply(segment.id, &applied).and_then(|()| {
+            for pack in &packs {
+                let no = inner.cache.index().pack_no(pack)?;
+                if let (Some(no), Some(alive)) = (no, &inner.alive) {
+                    alive.mark_alive(no);
+                }
+            }
+            Ok(())
+        });
+        // It is stored, so that filling the index again finds it.
+        result.or_else(|error| self.recover(&mut inner, &error))
+    }
+
+    /// A record that is not about chunks; absent when it cannot be read.
+    pub fn meta_get(&self, key: &str) -> Option<Vec<u8>> {
+        self.read().cache.meta_get(key)
+    }
+
+    /// Keeps a record for the next run, if it can be kept.
+    pub fn meta_put(&self, key: &str, bytes: &[u8]) {
+        self.read().cache.meta_put(key, bytes);
+    }
+
+    /// What a person may want to know about the cache since the last call.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        let mut notices = std::mem::take(&mut *self.notices());
+        notices.extend(self.read().cache.take_notices());
+        notices
+    }
+
+    /// Segments that could not be read since the last call.
+    pub fn take_problems(&self) -> Vec<Error> {
+        let mut problems = self.problems.lock().expect("no thread panics while it holds the lock");
+        std::mem::take(&mut *problems)
+    }
+
+    fn ask<T>(&self, question: impl Fn(&Inner) -> Result<T>) -> Result<T> {
+        let error = match question(&self.read()) {
+            Ok(answer) => return Ok(answer),
+            Err(error) => error,
+        };
+        let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
+        // Another thread may have recovered while this one waited.
+        if let Ok(answer) = question(&inner) {
+            return Ok(answer);
+        }
+        self.recover(&mut inner, &error)?;
+        question(&inner)
+    }
+
+    fn recover(&self, inner: &mut Inner, error: &Error) -> Result<()> {
+        let notices = inner.cache.recover(error);
+        self.notices().extend(notices);
+        self.fill_or_recover(inner)?;
+        if inner.alive.is_some() {
+            self.list_alive(inner)?;
+        }
+        Ok(())
+    }
+
+    fn fill_or_recover(&self, inner: &mut Inner) -> Result<()> {
+        let Err(error) = self.fill(inner) else { return Ok(()) };
+        let notices = inner.cache.recover(&error);
+        self.notices().extend(notices);
+        let Err(error) = self.fill(inner) else { return Ok(()) };
+        // The second recovery ends in memory, which does not fail.
+        let notices = inner.cache.recover(&error);
+        self.notices().extend(notices);
+        self.fill(inner)
+    }
+
+    fn fill(&self, inner: &mut Inner) -> Result<()> {
+        let applied = inner.cache.index().segments()?;
+        let mut wanted = Vec::new();
+        let mut listed = HashSet::new();
+        for object in list(&**self.repository.backend(), ObjectKind::Index)? {
+            let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
+            listed.insert(id);
+            if !applied.contains(&id) {
+                wanted.push((object.name, (session, sequence), id));
+            }
+        }
+        for batch in wanted.chunks(FETCH_COUNT) {
+            let fetched: Vec<_> = batch
+                .par_iter()
+                .map(|(name, origin, id)| (*id, self.fetch(name, *origin)))
+                .collect();
+            let mut segments = Vec::new();
+            for (id, result) in fetched {
+                match result {
+                    Ok(Some(segment)) => segments.push((id, segment)),
+                    // A prune deleted it after a better one was written.
+                    Ok(None) => drop(listed.remove(&id)),
+                    Err(error) => {
+                        listed.remove(&id);
+                        self.problems().push(error);
+                    }
+                }
+            }
+            for (_, segment) in &segments {
+                for superseded in &segment.fence.supersedes {
+                    listed.remove(superseded);
+                }
+            }
+            let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
+            for refused in inner.cache.index().apply_many(&borrowed)? {
+                listed.remove(&refused.segment);
+                self.problems().push(refused.error);
+            }
+        }
+        inner.segments = listed;
+        Ok(())
+    }
+
+    fn fetch(&self, name: &ObjectName, origin: (SessionId, u32)) -> Result<Option<Segment>> {
+        let sealed = match self.repository.backend().get(name) {
+            Ok(sealed) => sealed,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (fence, entries) = segment::open(self.repository.keyring(), origin, sealed.bytes())
+            .map_err(|error| damaged(name, error))?;
+        Ok(Some(Segment { fence, entries }))
+    }
+
+    fn list_alive(&self, inner: &mut Inner) -> Result<()> {
+        let listing = list(&**self.repository.backend(), ObjectKind::Pack)?;
+        let packs = listing.into_iter().filter_map(|object| match object.name.parsed() {
+            Parsed::Pack(id) => Some((id, object.len)),
+            _ => None,
+        });
+        let index = inner.cache.index();
+        let alive = Alive::new(index, packs, &inner.segments)?;
+        for pack in &inner.doomed {
+            if let Some(no) = index.pack_no(pack)? {
+                alive.mark_doomed(no);
+            }
+        }
+        inner.alive = Some(alive);
+        Ok(())
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Inner> {
+        self.inner.read().expect("no thread panics while it holds the lock")
+    }
+
+    fn notices(&self) -> std::sync::MutexGuard<'_, Vec<Notice>> {
+        self.notices.lock().expect("no thread panics while it holds the lock")
+    }
+
+    fn problems(&self) -> std::sync::MutexGuard<'_, Vec<Error>> {
+        self.problems.lock().expect("no thread panics while it holds the lock")
+    }
+}
+
+impl Rows for Chunks {
+    fn get(&self, keys: &[RowKey], epoch: u64) -> Vec<Option<Vec<u8>>> {
+        self.read().cache.rows().get(keys, epoch)
+    }
+
+    fn put(&self, rows: &[(RowKey, &[u8])], epoch: u64) {
+        self.read().cache.rows().put(rows, epoch);
+    }
+
+    fn stamp(&self, keys: &[RowKey], from: u64, to: u64) {
+        self.read().cache.rows().stamp(keys, from, to);
+    }
+
+    fn retain(&self, epochs: &[u64]) -> u64 {
+        self.read().cache.rows().retain(epochs)
+    }
+}
+
+impl std::fmt::Debug for Chunks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Chunks of {:?}", self.repository)
+    }
+}

@@ -1,0 +1,87 @@
+//! How objects hang together: a repository, opened.
+//!
+//! `access` opens and creates, `chunks` knows where chunks are, `reader` brings them back,
+//! `session` is the only way to add a snapshot, `snapshots` finds them again.
+
+pub mod access;
+pub mod chunks;
+pub mod generations;
+pub mod list;
+pub mod reader;
+pub mod session;
+pub mod snapshots;
+pub mod tree;
+
+use std::sync::Arc;
+
+use crate::backend::{Backend, BackendError};
+use crate::base::{Error, ErrorKind, Result};
+use crate::format::config::Config;
+use crate::format::{DecodeError, ObjectName};
+use crate::seal::Sealed;
+use crate::seal::keys::Keyring;
+use crate::seal::object;
+
+/// A repository whose keys are at hand.
+pub struct Repository {
+    backend: Arc<dyn Backend>,
+    keyring: Arc<Keyring>,
+    config: Config,
+}
+
+impl Repository {
+    /// Where the objects live.
+    pub fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// The keys.
+    pub fn keyring(&self) -> &Arc<Keyring> {
+        &self.keyring
+    }
+
+    /// What all clients agree on.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Seals `body` as the object `name`, as the configuration says.
+    pub fn seal(&self, name: &ObjectName, body: &[u8]) -> Sealed {
+        object::seal(&self.keyring, self.config.suite, self.config.epoch, name, body)
+    }
+
+    /// Gets and opens the object `name`.
+    ///
+    /// # Errors
+    /// Names the object.
+    pub fn open_object(&self, name: &ObjectName) -> Result<Vec<u8>> {
+        let sealed = self.backend.get(name)?;
+        object::open(&self.keyring, name, &sealed).map_err(|error| damaged(name, error))
+    }
+}
+
+impl std::fmt::Debug for Repository {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Repository {}", self.config.repository.short())
+    }
+}
+
+/// The error for an object that is not what was written.
+pub(crate) fn damaged(name: &ObjectName, error: DecodeError) -> Error {
+    let noun = name.kind().noun();
+    match error {
+        DecodeError::Version(_) => {
+            Error::new(ErrorKind::Unsupported, format!("could not read {noun} {name}"))
+                .because(error)
+                .hint("Use the version of Parados that wrote it, or a later one.")
+        }
+        _ => Error::new(ErrorKind::Damaged, format!("{noun} {name} is damaged"))
+            .because(error)
+            .hint("Run `parados check` to see what depends on it."),
+    }
+}
+
+/// Whether the backend says that there is no such object.
+pub(crate) fn is_missing(error: &BackendError) -> bool {
+    matches!(error, BackendError::NotFound { .. })
+}

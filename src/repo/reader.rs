@@ -1,0 +1,176 @@
+//! Brings chunks back, from whichever copy is good.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+use super::Repository;
+use super::chunks::{Chunks, Located};
+use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
+use crate::format::{DecodeError, FrameKind, ObjectName};
+use crate::index::{FramePlace, PackRecord};
+use crate::seal::frame::{self, FrameShape};
+
+/// Raw bytes of frames that are kept for the next question.
+const KEPT_BYTES_MAX: usize = 24 << 20;
+
+/// Reads chunks of an opened repository.
+pub struct Reader<'a> {
+    repository: &'a Repository,
+    chunks: &'a Chunks,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    frames: HashMap<(PackId, u32), Arc<Vec<u8>>>,
+    order: VecDeque<(PackId, u32)>,
+    bytes: usize,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader that keeps a few frames.
+    pub fn new(repository: &'a Repository, chunks: &'a Chunks) -> Self {
+        Self { repository, chunks, kept: Mutex::default() }
+    }
+
+    /// The repository.
+    pub fn repository(&self) -> &'a Repository {
+        self.repository
+    }
+
+    /// Where its chunks are.
+    pub fn chunks(&self) -> &'a Chunks {
+        self.chunks
+    }
+
+    /// The raw bytes of a chunk, checked against its id.
+    ///
+    /// # Errors
+    /// Names the chunk when every copy is damaged, or none is known.
+    pub fn chunk(&self, kind: FrameKind, id: &ChunkId) -> Result<Vec<u8>> {
+        let copies = self.locate(id)?;
+        let mut first_error = None;
+        for copy in &copies {
+            match self.read_copy(kind, id, copy) {
+                Ok(raw) => return Ok(raw),
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        Err(first_error.unwrap_or_else(|| lost(id)))
+    }
+
+    fn locate(&self, id: &ChunkId) -> Result<Vec<Located>> {
+        let copies = self.chunks.locate(&[*id])?.pop().unwrap_or_default();
+        if !copies.is_empty() {
+            return Ok(copies);
+        }
+        // A segment may have been written, or replaced by another, since the listing.
+        self.chunks.refresh()?;
+        Ok(self.chunks.locate(&[*id])?.pop().unwrap_or_default())
+    }
+
+    fn read_copy(&self, kind: FrameKind, id: &ChunkId, copy: &Located) -> Result<Vec<u8>> {
+        let key = (copy.pack.id, copy.place.frame);
+        let frame = match self.kept(&key) {
+            Some(frame) => frame,
+            None => {
+                let place = frame_of(&copy.pack, copy.place.frame)?;
+                let frame = Arc::new(self.fetch_frame(&copy.pack, place)?);
+                self.keep(key, &frame);
+                frame
+            }
+        };
+        let raw = slice(&frame, copy)?;
+        frame::verify(self.repository.keyring(), kind, id, raw)
+            .map_err(|error| damaged_pack(&copy.pack.id, error))?;
+        Ok(raw.to_vec())
+    }
+
+    /// Fetches and opens one frame. Its chunks are not checked against their ids.
+    ///
+    /// # Errors
+    /// Names the pack.
+    pub fn fetch_frame(&self, pack: &PackRecord, place: &FramePlace) -> Result<Vec<u8>> {
+        let range = place.offset..place.offset + u64::from(place.sealed_len);
+        let sealed = self.repository.backend().get_range(&ObjectName::pack(pack.id), range)?;
+        self.open_frame(pack, place, sealed.bytes())
+    }
+
+    /// Opens a frame that was fetched.
+    ///
+    /// # Errors
+    /// Names the pack.
+    pub fn open_frame(
+        &self,
+        pack: &PackRecord,
+        place: &FramePlace,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>> {
+        let refuse = |error| damaged_pack(&pack.id, error);
+        let origin = pack
+            .origins
+            .get(place.origin as usize)
+            .ok_or_else(|| refuse(DecodeError::Inconsistent))?;
+        let shape =
+            FrameShape { origin, kind: place.kind, codec: place.codec, raw_len: place.raw_len };
+        frame::open(self.repository.keyring(), &shape, sealed).map_err(refuse)
+    }
+
+    fn kept(&self, key: &(PackId, u32)) -> Option<Arc<Vec<u8>>> {
+        let kept = self.kept.lock().expect("no thread panics while it holds the lock");
+        kept.frames.get(key).cloned()
+    }
+
+    fn keep(&self, key: (PackId, u32), frame: &Arc<Vec<u8>>) {
+        let mut kept = self.kept.lock().expect("no thread panics while it holds the lock");
+        if kept.frames.insert(key, Arc::clone(frame)).is_some() {
+            return;
+        }
+        kept.order.push_back(key);
+        kept.bytes += frame.len();
+        while kept.bytes > KEPT_BYTES_MAX && kept.order.len() > 1 {
+            if let Some(oldest) = kept.order.pop_front()
+                && let Some(frame) = kept.frames.remove(&oldest)
+            {
+                kept.bytes -= frame.len();
+            }
+        }
+    }
+}
+
+/// The frame that a place names.
+///
+/// # Errors
+/// Names the pack, for an index that contradicts itself.
+pub fn frame_of(pack: &PackRecord, frame: u32) -> Result<&FramePlace> {
+    pack.frames.get(frame as usize).ok_or_else(|| damaged_pack(&pack.id, DecodeError::Inconsistent))
+}
+
+/// The bytes of a chunk within its raw frame.
+///
+/// # Errors
+/// Names the pack, for an index that contradicts the frame.
+pub fn slice<'f>(frame: &'f [u8], copy: &Located) -> Result<&'f [u8]> {
+    let start = copy.place.offset as usize;
+    frame
+        .get(start..start + copy.place.len as usize)
+        .ok_or_else(|| damaged_pack(&copy.pack.id, DecodeError::Inconsistent))
+}
+
+/// The error for a pack that does not hold what the index promises.
+pub fn damaged_pack(id: &PackId, error: DecodeError) -> Error {
+    super::damaged(&ObjectName::pack(*id), error)
+}
+
+/// The error for a chunk that is whole but makes no sense.
+pub fn damaged_chunk(id: &ChunkId, error: DecodeError) -> Error {
+    Error::new(ErrorKind::Damaged, format!("chunk {} is damaged", id.short()))
+        .because(error)
+        .hint("Run `parados check` to see what depends on it.")
+}
+
+/// The error for a chunk that no pack is known to hold.
+pub fn lost(id: &ChunkId) -> Error {
+    Error::new(ErrorKind::Damaged, format!("chunk {} is in no pack that is left", id.short()))
+        .hint("Run `parados check` to see what depends on it.")
+}

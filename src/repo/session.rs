@@ -1,0 +1,281 @@
+//! One run of a writer: packs, then index segments, then its root, then another look, then the
+//! snapshot. The types allow no other order.
+//!
+//! ```compile_fail
+//! # use parados::repo::session::{Session, Stored, Root};
+//! # fn f(session: &Session, root: Stored<Root>) {
+//! session.commit(root); // A root that was not looked at again cannot become a snapshot.
+//! # }
+//! ```
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Repository;
+use super::generations::GenerationView;
+use super::snapshots::{Committed, read_decision};
+use crate::backend::{BackendError, create_verified};
+use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
+use crate::format::ObjectName;
+use crate::format::pack::Header;
+use crate::format::segment::{Fence, SegmentEntry, SegmentFrame, SegmentPack};
+use crate::format::snapshot::{self, Decision, Snapshot};
+use crate::seal::keys::SessionKey;
+use crate::seal::pack::FinishedPack;
+use crate::seal::segment;
+
+/// Proof that an object reached the backend.
+#[derive(Debug)]
+pub struct Stored<T>(T);
+
+impl<T> Stored<T> {
+    /// What was stored.
+    pub fn get(&self) -> &T {
+        &self.0
+    }
+}
+
+/// A stored pack.
+#[derive(Debug)]
+pub struct Pack {
+    /// Its name.
+    pub id: PackId,
+    /// Its length in bytes.
+    pub len: u64,
+    /// What it holds.
+    pub header: Header,
+}
+
+/// A stored index segment, which stands for its packs.
+#[derive(Debug)]
+pub struct Segment {
+    /// Its name.
+    pub id: SegmentId,
+    /// Its length in bytes.
+    pub len: u64,
+    /// Everything but the entries.
+    pub fence: Fence,
+    /// Its entries, sorted.
+    pub entries: Vec<SegmentEntry>,
+}
+
+/// A stored session root.
+#[derive(Debug)]
+pub struct Root {
+    snapshot: Snapshot,
+}
+
+/// Proof that prunes were looked at after the root was stored.
+#[derive(Debug)]
+pub struct Rechecked<T>(T);
+
+/// What another look found.
+#[derive(Debug)]
+pub enum Recheck {
+    /// Nothing that this session relies on is endangered.
+    Sound(Rechecked<Root>),
+    /// Packs that it may rely on are about to be deleted: what they hold must be stored again.
+    Endangered,
+}
+
+/// One run of a writer.
+pub struct Session<'a> {
+    repository: &'a Repository,
+    id: SessionId,
+    key: Arc<SessionKey>,
+    first_look: GenerationView,
+    segment_sequence: AtomicU32,
+    root_number: AtomicU32,
+}
+
+impl<'a> Session<'a> {
+    /// Starts a session: looks at the generations before anything is listed.
+    ///
+    /// # Errors
+    /// When the generations cannot be read.
+    pub fn start(repository: &'a Repository) -> Result<Self> {
+        let first_look = GenerationView::read(repository)?;
+        let id = SessionId::random();
+        let config = repository.config();
+        let key =
+            repository.keyring().new_session(id, config.suite, config.epoch).map_err(|error| {
+                Error::new(ErrorKind::Damaged, "the config names an unknown epoch").because(error)
+            })?;
+        Ok(Self {
+            repository,
+            id,
+            key,
+            first_look,
+            segment_sequence: AtomicU32::new(0),
+            root_number: AtomicU32::new(0),
+        })
+    }
+
+    /// Its id, which will be that of the snapshot.
+    pub fn id(&self) -> SessionId {
+        self.id
+    }
+
+    /// The key that seals its frames.
+    pub fn key(&self) -> &Arc<SessionKey> {
+        &self.key
+    }
+
+    /// What prunes had decided when it started.
+    pub fn first_look(&self) -> &GenerationView {
+        &self.first_look
+    }
+
+    /// Stores a pack.
+    ///
+    /// # Errors
+    /// Names the pack.
+    pub fn put_pack(&self, pack: FinishedPack) -> Result<Stored<Pack>> {
+        let name = ObjectName::pack(pack.id);
+        self.create(&name, &pack.sealed)?;
+        Ok(Stored(Pack { id: pack.id, len: pack.sealed.len(), header: pack.header }))
+    }
+
+    /// Stores an index segment over packs that are stored.
+    ///
+    /// # Errors
+    /// Names the segment.
+    pub fn put_segment(&self, packs: Vec<Stored<Pack>>) -> Result<Stored<Segment>> {
+        let sequence = self.segment_sequence.fetch_add(1, Ordering::Relaxed);
+        let (fence, entries) = gather(packs.into_iter().map(|pack| pack.0));
+        let config = self.repository.config();
+        let (id, sealed, fence) = segment::seal(
+            self.repository.keyring(),
+            config.suite,
+            config.epoch,
+            (self.id, sequence),
+            fence,
+            &entries,
+        );
+        self.create(&ObjectName::index(self.id, sequence, id), &sealed)?;
+        Ok(Stored(Segment { id, len: sealed.len(), fence, entries }))
+    }
+
+    /// Stores a pending snapshot that relies on the segments of this session.
+    ///
+    /// # Errors
+    /// Names the root.
+    pub fn put_root(
+        &self,
+        mut snapshot: Snapshot,
+        segments: &[Stored<SegmentId>],
+    ) -> Result<Stored<Root>> {
+        snapshot.segments = segments.iter().map(|segment| segment.0).collect();
+        let root = snapshot::Root { is_final: true, snapshot };
+        let number = self.root_number.fetch_add(1, Ordering::Relaxed);
+        let name = ObjectName::session(self.id, number);
+        self.create(&name, &self.repository.seal(&name, &root.encode()))?;
+        Ok(Stored(Root { snapshot: root.snapshot }))
+    }
+
+    /// Looks at the generations again, after the root is visible to every prune that begins now.
+    /// `relies_on` says whether this session may rely on a pack that it did not store.
+    ///
+    /// # Errors
+    /// When the generations cannot be read.
+    pub fn recheck(
+        &self,
+        root: Stored<Root>,
+        relies_on: &dyn Fn(&PackId) -> bool,
+    ) -> Result<Recheck> {
+        let now = GenerationView::read(self.repository)?;
+        let endangered = now
+            .endangered
+            .iter()
+            .any(|pack| !self.first_look.endangered.contains(pack) && relies_on(pack));
+        // Records between the two looks may have come and gone, and with them packs.
+        let gap = now.decided > self.first_look.decided + 1;
+        if endangered || gap {
+            return Ok(Recheck::Endangered);
+        }
+        Ok(Recheck::Sound(Rechecked(root.0)))
+    }
+
+    /// Creates the snapshot. The first to create this object decides the session.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] when somebody fenced the session off.
+    pub fn commit(&self, root: Rechecked<Root>) -> Result<Committed> {
+        let name = ObjectName::snapshot(self.id);
+        let decision = Decision::Snapshot(root.0.snapshot);
+        let sealed = self.repository.seal(&name, &decision.encode());
+        let created = create_verified(&**self.repository.backend(), &name, &sealed);
+        let Decision::Snapshot(snapshot) = decision else { unreachable!("it was made above") };
+        match created {
+            Ok(_) => Ok(Committed { id: self.id, snapshot }),
+            // Sealed twice, the same snapshot differs in its salt; what it says decides.
+            Err(BackendError::Conflict { .. }) => match read_decision(self.repository, &name)? {
+                Some(Decision::Snapshot(found)) if found == snapshot => {
+                    Ok(Committed { id: self.id, snapshot })
+                }
+                _ => Err(Error::new(
+                    ErrorKind::Busy,
+                    format!("session {} was fenced off before it ended", self.id.short()),
+                )
+                .hint("Run the backup again; it reuses what was stored.")),
+            },
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn create(&self, name: &ObjectName, sealed: &crate::seal::Sealed) -> Result<()> {
+        create_verified(&**self.repository.backend(), name, sealed)?;
+        Ok(())
+    }
+}
+
+impl Stored<Segment> {
+    /// Folds a segment into its receipt and gives back what the local index needs.
+    pub fn split(self) -> (Stored<SegmentId>, Segment) {
+        (Stored(self.0.id), self.0)
+    }
+}
+
+/// The fence and sorted entries over packs.
+pub fn gather(packs: impl Iterator<Item = Pack>) -> (Fence, Vec<SegmentEntry>) {
+    let mut fence = Fence::default();
+    let mut entries = Vec::new();
+    for (pack_index, pack) in packs.enumerate() {
+        let origins: Vec<u32> = pack
+            .header
+            .origins
+            .into_iter()
+            .map(|origin| {
+                let known = fence.origins.iter().position(|o| *o == origin);
+                known.unwrap_or_else(|| {
+                    fence.origins.push(origin);
+                    fence.origins.len() - 1
+                }) as u32
+            })
+            .collect();
+        let mut frames = Vec::with_capacity(pack.header.frames.len());
+        for (frame_index, frame) in pack.header.frames.into_iter().enumerate() {
+            let mut offset = 0;
+            for chunk in &frame.chunks {
+                entries.push(SegmentEntry {
+                    id: chunk.id,
+                    pack: pack_index as u32,
+                    frame: frame_index as u32,
+                    offset,
+                    len: chunk.len,
+                });
+                offset += chunk.len;
+            }
+            frames.push(SegmentFrame {
+                sealed_len: frame.sealed_len,
+                raw_len: frame.raw_len,
+                codec: frame.codec,
+                kind: frame.kind,
+                origin: origins[frame.origin as usize],
+            });
+        }
+        fence.packs.push(SegmentPack { id: pack.id, len: pack.len, frames });
+    }
+    entries.sort_unstable();
+    (fence, entries)
+}

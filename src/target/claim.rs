@@ -1,0 +1,139 @@
+//! Takes a name for a new thing, and gives it up again unless the thing becomes whole.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Stat, renameat, statat, unlinkat};
+use rustix::io::Errno;
+
+use super::TargetDir;
+use super::directory::{ATTEMPT_COUNT_MAX, Identity};
+use super::fault::{fault, in_the_way, replaced};
+use crate::base::{Error, Result};
+
+/// Start of the names that things have until they replace something; random digits follow.
+pub(super) const TEMPORARY_PREFIX: &str = ".parados-";
+
+/// A name that this run created, to which hard links may be made.
+#[derive(Clone, Debug)]
+pub struct Created {
+    pub(super) dir: Arc<TargetDir>,
+    pub(super) name: Box<[u8]>,
+    pub(super) identity: Identity,
+}
+
+/// An entry that was made.
+#[derive(Debug)]
+pub struct Finished {
+    /// Where it is.
+    pub created: Created,
+    /// Metadata that could not be applied.
+    pub problems: Vec<Error>,
+}
+
+/// A name taken for a new thing. Dropped before [`Self::commit`], the thing is removed again.
+#[derive(Debug)]
+pub(super) struct Claim {
+    created: Created,
+    /// The name that the thing has until it replaces what exists.
+    temporary: Option<Box<[u8]>>,
+    is_committed: bool,
+}
+
+impl Claim {
+    /// Calls `create` with a name of which nothing exists: `name`, or a temporary one if `name` is
+    /// taken by what it may replace. `create` must fail with `EEXIST` rather than use what exists,
+    /// and says what it made.
+    pub(super) fn new<T>(
+        dir: &Arc<TargetDir>,
+        name: &[u8],
+        create: impl Fn(BorrowedFd<'_>, &[u8]) -> Result<(T, Stat), Errno>,
+    ) -> Result<(T, Self)> {
+        dir.check_name(name)?;
+        let fd = dir.open()?;
+        for _ in 0..ATTEMPT_COUNT_MAX {
+            match create(fd.as_fd(), name) {
+                Ok((made, stat)) => return Ok((made, Self::of(dir, name, None, &stat))),
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(fault("create", &dir.path_of(name), e)),
+            }
+            match unlinkat(&fd, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT) => continue,
+                Err(Errno::NOTDIR) => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST) => return Err(in_the_way(&dir.path_of(name))),
+                Err(e) => return Err(fault("replace directory", &dir.path_of(name), e)),
+            }
+            let temporary = temporary_name();
+            match create(fd.as_fd(), &temporary) {
+                Ok((made, stat)) => {
+                    return Ok((made, Self::of(dir, name, Some(temporary), &stat)));
+                }
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(fault("create", &dir.path_of(name), e)),
+            }
+        }
+        Err(replaced(&dir.path_of(name)))
+    }
+
+    fn of(dir: &Arc<TargetDir>, name: &[u8], temporary: Option<Box<[u8]>>, stat: &Stat) -> Self {
+        let created = Created { dir: Arc::clone(dir), name: name.into(), identity: stat.into() };
+        Self { created, temporary, is_committed: false }
+    }
+
+    /// The directory of the name.
+    pub(super) fn dir(&self) -> &Arc<TargetDir> {
+        &self.created.dir
+    }
+
+    /// The final path for messages, escaped.
+    pub(super) fn path(&self) -> String {
+        self.created.dir.path_of(&self.created.name)
+    }
+
+    /// The name that the thing has now.
+    pub(super) fn current_name(&self) -> &[u8] {
+        self.temporary.as_deref().unwrap_or(&self.created.name)
+    }
+
+    /// Puts the thing under its final name, in place of what is there.
+    pub(super) fn commit(mut self) -> Result<Created> {
+        if let Some(temporary) = &self.temporary {
+            let Created { dir, name, .. } = &self.created;
+            let fd = dir.open()?;
+            renameat(&fd, &**temporary, &fd, &**name).map_err(|e| match e {
+                Errno::ISDIR => in_the_way(&self.path()),
+                e => fault("replace", &self.path(), e),
+            })?;
+        }
+        self.is_committed = true;
+        Ok(self.created.clone())
+    }
+
+    /// Removes the thing, unless its name means something else by now.
+    fn give_up(&self) -> Result<()> {
+        let fd = self.dir().open()?;
+        let name = self.current_name();
+        let failed = |e: Errno| fault("remove", &self.path(), e);
+        let stat = statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+        if Identity::from(&stat) == self.created.identity {
+            unlinkat(&fd, name, AtFlags::empty()).map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if !self.is_committed {
+            // The failure that brought us here is what the caller reports.
+            self.give_up().ok();
+        }
+    }
+}
+
+/// A name that nobody else uses, 64 random bits long. Should one exist, the next is tried.
+fn temporary_name() -> Box<[u8]> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).expect("the operating system's random generator works");
+    format!("{TEMPORARY_PREFIX}{}", hex::encode(random)).into_bytes().into()
+}

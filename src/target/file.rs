@@ -1,0 +1,209 @@
+//! A regular file, written from several threads.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use rustix::fs::{Mode, OFlags, fstat, openat};
+
+use super::claim::{Claim, Finished};
+use super::fault::fault;
+use super::handle::Handle;
+use super::{TargetDir, metadata};
+use crate::base::Result;
+use crate::format::entry::Entry;
+
+/// A regular file that is being written. Dropped before [`Self::finish`], it is removed, and what
+/// it was to replace stays.
+#[derive(Debug)]
+pub struct FileWriter {
+    file: File,
+    claim: Claim,
+}
+
+/// Creates the regular file `name` in `dir`, private until it is finished.
+///
+/// # Errors
+/// [`crate::base::ErrorKind::Exists`] when a directory with content has the name.
+pub fn create_file(dir: &Arc<TargetDir>, name: &[u8]) -> Result<FileWriter> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let (fd, claim) = Claim::new(dir, name, |dir, name| {
+        let fd = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
+        let stat = fstat(&fd)?;
+        Ok((fd, stat))
+    })?;
+    Ok(FileWriter { file: fd.into(), claim })
+}
+
+impl FileWriter {
+    /// Writes `bytes` at `offset`; ranges of concurrent calls must be apart.
+    ///
+    /// # Errors
+    /// [`crate::base::ErrorKind::Full`] when the disk is.
+    pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
+        self.file.write_all_at(bytes, offset).map_err(|e| fault("write", &self.claim.path(), e))
+    }
+
+    /// Sets the length: what was never written is a hole, which reads as zeros and takes no space.
+    ///
+    /// # Errors
+    /// [`crate::base::ErrorKind::Unsupported`] when the file system has no files of this length.
+    pub fn set_len(&self, len: u64) -> Result<()> {
+        self.file.set_len(len).map_err(|e| fault("set the length of", &self.claim.path(), e))
+    }
+
+    /// Applies the metadata of `entry`, then puts the file in place of what has its name.
+    ///
+    /// # Errors
+    /// When the name cannot be taken. What could not be applied is in the result.
+    pub fn finish(self, entry: &Entry) -> Result<Finished> {
+        let Self { file, claim } = self;
+        let shared = claim.dir().shared();
+        let handle = Handle::open(file.as_fd());
+        let problems = metadata::apply(shared, &handle, entry, &|| claim.path());
+        Ok(Finished { created: claim.commit()?, problems })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use super::*;
+    use crate::base::ErrorKind;
+    use crate::format::entry::EntryKind;
+    use crate::target::testing::{Mount, World, entry, is_root, names};
+    use crate::target::{Options, Target};
+
+    #[test]
+    fn a_planted_link_is_replaced_and_not_followed() {
+        let world = World::new();
+        let precious = world.outside().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        symlink(&precious, world.path("f")).unwrap();
+        symlink(world.outside().join("new"), world.path("g")).unwrap();
+        for name in [b"f", b"g"] {
+            let file = create_file(world.root(), name).unwrap();
+            file.write_at(b"restored", 0).unwrap();
+            assert!(file.finish(&entry(EntryKind::File, 0o644)).unwrap().problems.is_empty());
+        }
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
+        assert_eq!(names(&world.outside()), ["precious"]);
+        assert_eq!(names(&world.path("")), ["f", "g"]);
+        assert!(fs::symlink_metadata(world.path("f")).unwrap().is_file());
+        assert_eq!(fs::read(world.path("g")).unwrap(), b"restored");
+    }
+
+    #[test]
+    fn the_old_file_stays_until_the_new_one_is_whole() {
+        let world = World::new();
+        fs::write(world.path("f"), "old").unwrap();
+        fs::hard_link(world.path("f"), world.path("other name")).unwrap();
+        let file = create_file(world.root(), b"f").unwrap();
+        file.write_at(b"new", 0).unwrap();
+        assert_eq!(fs::read(world.path("f")).unwrap(), b"old");
+        assert_eq!(names(&world.path("")).len(), 3);
+        drop(file);
+        assert_eq!(names(&world.path("")), ["f", "other name"]);
+        let file = create_file(world.root(), b"f").unwrap();
+        file.write_at(b"new", 0).unwrap();
+        file.finish(&entry(EntryKind::File, 0o644)).unwrap();
+        assert_eq!(fs::read(world.path("f")).unwrap(), b"new");
+        assert_eq!(fs::read(world.path("other name")).unwrap(), b"old");
+        assert_eq!(names(&world.path("")), ["f", "other name"]);
+    }
+
+    #[test]
+    fn a_partial_file_is_removed_unless_its_name_means_something_else() {
+        let world = World::new();
+        let file = create_file(world.root(), b"f").unwrap();
+        file.write_at(b"half", 0).unwrap();
+        drop(file);
+        assert_eq!(names(&world.path("")), Vec::<String>::new());
+        let file = create_file(world.root(), b"f").unwrap();
+        fs::remove_file(world.path("f")).unwrap();
+        fs::write(world.path("f"), "somebody else's").unwrap();
+        drop(file);
+        assert_eq!(fs::read(world.path("f")).unwrap(), b"somebody else's");
+    }
+
+    #[test]
+    fn only_an_empty_directory_gives_way() {
+        let world = World::new();
+        fs::create_dir(world.path("empty")).unwrap();
+        fs::create_dir_all(world.path("full/below")).unwrap();
+        let file = create_file(world.root(), b"empty").unwrap();
+        file.finish(&entry(EntryKind::File, 0o644)).unwrap();
+        assert!(world.path("empty").is_file());
+        let error = create_file(world.root(), b"full").unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Exists);
+        assert!(error.message.contains("/target/full"));
+        // A directory that appears while the file is written.
+        fs::write(world.path("late"), "").unwrap();
+        let file = create_file(world.root(), b"late").unwrap();
+        fs::remove_file(world.path("late")).unwrap();
+        fs::create_dir_all(world.path("late/below")).unwrap();
+        let error = file.finish(&entry(EntryKind::File, 0o644)).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Exists);
+        assert_eq!(names(&world.path("")), ["empty", "full", "late"]);
+    }
+
+    #[test]
+    fn threads_write_one_file_and_what_they_leave_out_is_a_hole() {
+        const PIECE_LEN: usize = 1 << 20;
+        let world = World::new();
+        let file = create_file(world.root(), b"f").unwrap();
+        file.set_len(64 << 20).unwrap();
+        std::thread::scope(|scope| {
+            for thread in 0..4u8 {
+                let file = &file;
+                scope.spawn(move || {
+                    let offset = u64::from(thread) * (16 << 20);
+                    file.write_at(&[thread + 1; PIECE_LEN], offset).unwrap();
+                });
+            }
+        });
+        file.finish(&entry(EntryKind::File, 0o644)).unwrap();
+        let bytes = fs::read(world.path("f")).unwrap();
+        assert_eq!(bytes.len(), 64 << 20);
+        for (thread, part) in bytes.chunks(16 << 20).enumerate() {
+            let (written, hole) = part.split_at(PIECE_LEN);
+            assert!(written.iter().all(|b| usize::from(*b) == thread + 1));
+            assert!(hole.iter().all(|b| *b == 0));
+        }
+        let stat = fs::metadata(world.path("f")).unwrap();
+        assert!(stat.blocks() * 512 < 8 << 20, "{} blocks", stat.blocks());
+    }
+
+    #[test]
+    fn a_length_beyond_the_file_system_concerns_this_file_only() {
+        let world = World::new();
+        let file = create_file(world.root(), b"f").unwrap();
+        if let Err(error) = file.set_len(crate::format::entry::SIZE_MAX) {
+            assert_eq!(error.kind, ErrorKind::Unsupported);
+        }
+        assert!(file.set_len(u64::MAX).is_err());
+    }
+
+    #[test]
+    fn a_full_disk_is_told_from_other_failures() {
+        if !is_root("a_full_disk_is_told_from_other_failures") {
+            return;
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        let Some(mount) = Mount::tmpfs(scratch.path()) else { return };
+        let target = Target::open(scratch.path(), Options::default()).unwrap();
+        assert!(target.available_bytes().unwrap() <= 1 << 20);
+        let file = create_file(target.root(), b"f").unwrap();
+        let error = file.write_at(&vec![1; 2 << 20], 0).unwrap_err();
+        drop(file);
+        assert_eq!(error.kind, ErrorKind::Full);
+        assert!(error.message.ends_with("/f"), "{error}");
+        assert_eq!(names(scratch.path()), Vec::<String>::new());
+        assert!(target.available_bytes().unwrap() >= 1 << 19);
+        drop(target);
+        drop(mount);
+    }
+}

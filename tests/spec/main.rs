@@ -1,0 +1,7 @@
+//! The format document is true.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod cbor;
+mod check;
+mod document;
+mod vectors;
