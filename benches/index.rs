@@ -114,7 +114,7 @@ fn index(criterion: &mut Criterion) {
                     || {
                         round += 1;
                         let number =
-                            |n| hash(5, round << 32 | n)[0..8].try_into().map(u64::from_ne_bytes);
+                            |n| hash(5, round << 32 | n)[0..8].try_into().map(u64::from_le_bytes);
                         (0..LOOKUP_COUNT as u64)
                             .map(|n| number(n).expect("eight bytes") % total + start)
                             .map(|n| ChunkId::new(hash(3, n)))

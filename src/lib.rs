@@ -3,6 +3,7 @@
 pub mod backend;
 pub mod base;
 pub mod chunk;
+pub mod cli;
 pub mod format;
 pub mod index;
 pub mod ops;

@@ -46,7 +46,7 @@ impl Buckets {
             let old = std::mem::take(&mut self.buckets);
             self.buckets = Vec::with_capacity(old.len() * 2);
             for mut lower in old {
-                let middle = lower.partition_point(|(id, _)| select(bits, id) % 2 == 0);
+                let middle = lower.partition_point(|(id, _)| select(bits, id).is_multiple_of(2));
                 let upper = lower.split_off(middle);
                 lower.shrink_to_fit();
                 self.buckets.push(lower);

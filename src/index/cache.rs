@@ -66,11 +66,17 @@ pub struct Cache {
 
 #[derive(Debug)]
 enum Form {
-    Memory(MemoryIndex, Mutex<HashMap<String, Vec<u8>>>),
+    Memory(Box<InMemory>),
     #[cfg(feature = "rocksdb")]
-    Local(LocalIndex),
+    Local(Box<LocalIndex>),
     #[cfg(feature = "rocksdb")]
-    Shared(SharedIndex),
+    Shared(Box<SharedIndex>),
+}
+
+#[derive(Debug, Default)]
+struct InMemory {
+    index: MemoryIndex,
+    meta: Mutex<HashMap<String, Vec<u8>>>,
 }
 
 impl Cache {
@@ -158,7 +164,7 @@ impl Cache {
                     let dir = dir.display();
                     Notice(format!("the local index in {dir} is built anew: {reason}"))
                 }));
-                self.form = Form::Local(index);
+                self.form = Form::Local(Box::new(index));
             }
             Err(OpenError::Unusable(error)) => notices.push(in_memory(error)),
             Err(OpenError::Locked) => match SharedIndex::open(dir, repository, bytes) {
@@ -167,7 +173,7 @@ impl Cache {
                         "the local index in {} is in use by another process; reading it beside that",
                         dir.display()
                     )));
-                    self.form = Form::Shared(index);
+                    self.form = Form::Shared(Box::new(index));
                 }
                 Err(OpenError::Unusable(error)) => notices.push(in_memory(error)),
                 Err(OpenError::Locked) => notices.push(Notice(format!(
@@ -193,11 +199,11 @@ impl Cache {
     /// Where chunks lie.
     pub fn index(&self) -> &dyn Index {
         match &self.form {
-            Form::Memory(index, _) => index,
+            Form::Memory(memory) => &memory.index,
             #[cfg(feature = "rocksdb")]
-            Form::Local(index) => index,
+            Form::Local(index) => &**index,
             #[cfg(feature = "rocksdb")]
-            Form::Shared(index) => index,
+            Form::Shared(index) => &**index,
         }
     }
 
@@ -215,7 +221,7 @@ impl Cache {
     /// A meta record; absent when it cannot be read.
     pub fn meta_get(&self, key: &str) -> Option<Vec<u8>> {
         match &self.form {
-            Form::Memory(_, meta) => lock(meta).get(key).cloned(),
+            Form::Memory(memory) => lock(&memory.meta).get(key).cloned(),
             #[cfg(feature = "rocksdb")]
             Form::Local(index) => index.store().meta_get(key),
             #[cfg(feature = "rocksdb")]
@@ -227,7 +233,9 @@ impl Cache {
     /// Without effect when another process owns the cache.
     pub fn meta_put(&self, key: &str, bytes: &[u8]) {
         match &self.form {
-            Form::Memory(_, meta) => drop(lock(meta).insert(key.to_owned(), bytes.to_vec())),
+            Form::Memory(memory) => {
+                lock(&memory.meta).insert(key.to_owned(), bytes.to_vec());
+            }
             #[cfg(feature = "rocksdb")]
             Form::Local(index) => index.store().meta_put(key, bytes),
             #[cfg(feature = "rocksdb")]
@@ -244,10 +252,10 @@ impl Cache {
                 Form::Local(index) => index.store().take_failure(),
                 Form::Shared(index) => index.store().take_failure(),
             };
-            return failure
+            failure
                 .map(|error| Notice(format!("{error}; the next run will be slower")))
                 .into_iter()
-                .collect();
+                .collect()
         }
         #[cfg(not(feature = "rocksdb"))]
         Vec::new()
@@ -256,6 +264,6 @@ impl Cache {
 
 impl Form {
     fn memory() -> Self {
-        Self::Memory(MemoryIndex::default(), Mutex::default())
+        Self::Memory(Box::default())
     }
 }

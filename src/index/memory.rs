@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};
 
 use super::buckets::Buckets;
-use super::plan::{Known, Plan};
+use super::plan::{Known, KnownPack, Plan};
 use super::recent::Recent;
 use super::{Index, PackNo, PackRecord, Place, Refused, Segment, read, write};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId};
@@ -103,7 +103,7 @@ impl Known for Layers<'_> {
         self.below.map_or(Ok(false), |below| below.is_applied(id))
     }
 
-    fn tables(&self, ids: &[PackId]) -> Result<Vec<Option<(PackNo, Vec<u8>)>>> {
+    fn tables(&self, ids: &[PackId]) -> Result<Vec<Option<KnownPack>>> {
         let mut tables = match self.below {
             Some(below) => below.tables(ids)?,
             None => vec![None; ids.len()],

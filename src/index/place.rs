@@ -1,9 +1,12 @@
 //! One place of a chunk: sixteen bytes that say pack, frame and range.
 
+#[cfg(any(test, feature = "rocksdb"))]
 use crate::format::DecodeError;
+#[cfg(any(test, feature = "rocksdb"))]
 use crate::format::wire::Cursor;
 
 /// Length of an encoded place in bytes.
+#[cfg(any(test, feature = "rocksdb"))]
 pub(super) const PLACE_LEN: usize = 16;
 
 /// Numbers a pack within one opened index.
@@ -25,6 +28,7 @@ pub struct Place {
     pub len: u32,
 }
 
+#[cfg(any(test, feature = "rocksdb"))]
 impl Place {
     /// The sixteen bytes; each number little-endian.
     pub(super) fn encode(self) -> [u8; PLACE_LEN] {

@@ -11,12 +11,15 @@ use crate::format::segment::SegmentEntry;
 /// Packs looked up at once; bounds the pack records held in memory to about a mebibyte.
 const LOOKUP_COUNT: usize = 1024;
 
+/// Number and stored table of a pack.
+pub(super) type KnownPack = (PackNo, Vec<u8>);
+
 /// What is known before the segments are applied.
 pub(super) trait Known {
     /// Whether a segment was applied.
     fn is_applied(&self, id: &SegmentId) -> Result<bool>;
-    /// Number and stored table of each pack that has them.
-    fn tables(&self, ids: &[PackId]) -> Result<Vec<Option<(PackNo, Vec<u8>)>>>;
+    /// What is known of each pack.
+    fn tables(&self, ids: &[PackId]) -> Result<Vec<Option<KnownPack>>>;
 }
 
 /// What is to be written.
@@ -130,6 +133,7 @@ impl<'a> Plan<'a> {
     }
 
     /// The first number that is not taken.
+    #[cfg(feature = "rocksdb")]
     pub(super) fn next(&self, next: u32) -> u32 {
         self.fresh.last().map_or(next, |(no, _)| no.0.saturating_add(1))
     }

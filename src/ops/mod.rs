@@ -8,6 +8,8 @@ pub mod ls;
 pub mod restore;
 pub mod snapshots;
 mod subtree;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;

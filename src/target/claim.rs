@@ -132,7 +132,7 @@ impl Drop for Claim {
 }
 
 /// A name that nobody else uses, 64 random bits long. Should one exist, the next is tried.
-fn temporary_name() -> Box<[u8]> {
+pub(super) fn temporary_name() -> Box<[u8]> {
     let mut random = [0; 8];
     getrandom::fill(&mut random).expect("the operating system's random generator works");
     format!("{TEMPORARY_PREFIX}{}", hex::encode(random)).into_bytes().into()

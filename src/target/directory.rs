@@ -9,6 +9,7 @@ use rustix::fs::{
     AtFlags, Mode, OFlags, ResolveFlags, Stat, fchmod, fstat, mkdirat, openat, openat2, unlinkat,
 };
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::fault::{fault, replaced};
 use super::handle::Handle;
@@ -48,12 +49,20 @@ pub struct TargetDir {
     name: Box<[u8]>,
     serial: u64,
     identity: Identity,
+    has_other_writers: bool,
 }
 
 impl TargetDir {
     pub(super) fn root(shared: Arc<Shared>, name: &[u8], stat: &Stat) -> Self {
         let serial = shared.descriptors.serial();
-        Self { shared, parent: None, name: name.into(), serial, identity: stat.into() }
+        Self {
+            shared,
+            parent: None,
+            name: name.into(),
+            serial,
+            identity: stat.into(),
+            has_other_writers: has_other_writers(stat),
+        }
     }
 
     /// Creates the directory `name`, private until [`Self::finish`].
@@ -123,6 +132,12 @@ impl TargetDir {
         format!("{dir}{slash}{}", escape(name))
     }
 
+    /// Whether names here may change under our hands. What this run creates is private until it is
+    /// finished.
+    pub(super) fn has_other_writers(&self) -> bool {
+        self.has_other_writers
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -176,12 +191,22 @@ impl TargetDir {
             mounts.entry(identity.device).or_insert_with(|| Arc::clone(&fd));
         }
         self.shared.descriptors.keep(serial, fd);
-        let (shared, parent) = (Arc::clone(&self.shared), Some(Arc::clone(self)));
-        Self { shared, parent, name: name.into(), serial, identity }
+        Self {
+            shared: Arc::clone(&self.shared),
+            parent: Some(Arc::clone(self)),
+            name: name.into(),
+            serial,
+            identity,
+            has_other_writers: has_other_writers(stat),
+        }
     }
 
     /// Opens `name`, which must be a directory, with all rights of its owner.
-    fn open_child(&self, parent: BorrowedFd<'_>, name: &[u8]) -> Result<(OwnedFd, Stat), Errno> {
+    pub(super) fn open_child(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+    ) -> Result<(OwnedFd, Stat), Errno> {
         let fd = match self.open_beneath(parent, name, OFlags::RDONLY) {
             // Ours, but with a mode that locks us out: an earlier restore, or the umask.
             Err(Errno::ACCESS) => {
@@ -222,6 +247,12 @@ impl TargetDir {
         // As safe for one validated component: there is no other name to follow.
         openat(parent, name, flags, Mode::empty())
     }
+}
+
+/// Whether somebody else may change names in a directory. Write rights from an ACL show as those of
+/// the group.
+fn has_other_writers(stat: &Stat) -> bool {
+    stat.st_uid != geteuid().as_raw() || stat.st_mode & 0o022 != 0
 }
 
 impl fmt::Debug for TargetDir {
@@ -415,7 +446,15 @@ mod tests {
         for _ in 0..100_000 {
             let (shared, parent) = (Arc::clone(&dir.shared), Some(Arc::clone(&dir)));
             let identity = Identity::from(&stat);
-            dir = Arc::new(TargetDir { shared, parent, name: [].into(), serial: 0, identity });
+            let (name, has_other_writers) = ([].into(), false);
+            dir = Arc::new(TargetDir {
+                shared,
+                parent,
+                name,
+                serial: 0,
+                identity,
+                has_other_writers,
+            });
         }
         let small = std::thread::Builder::new().stack_size(64 * 1024);
         small.spawn(move || drop(dir)).unwrap().join().unwrap();

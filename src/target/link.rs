@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Stat, linkat, statat, symlinkat};
+use rustix::fs::{AtFlags, Stat, linkat, statat, symlinkat};
 use rustix::io::Errno;
 
 use super::TargetDir;
 use super::claim::{Claim, Created, Finished};
 use super::directory::Identity;
 use super::fault::{fault, replaced};
-use super::place::{Expected, place};
+use super::place::place;
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::entry::Entry;
 
@@ -22,8 +22,7 @@ pub fn create_symlink(dir: &Arc<TargetDir>, name: &[u8], entry: &Entry) -> Resul
         let message = format!("could not create {}: its link target is missing", dir.path_of(name));
         return Err(Error::new(ErrorKind::Damaged, message));
     };
-    let expected = Expected { kind: FileType::Symlink, device: 0 };
-    place(dir, name, entry, expected, |dir, name| symlinkat(target, dir, name))
+    place(dir, name, entry, 0, |dir, name| symlinkat(target, dir, name))
 }
 
 /// Creates the hard link `name` in `dir`, to what `first` named when this run created it.

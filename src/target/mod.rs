@@ -36,6 +36,7 @@ mod metadata;
 mod options;
 mod owners;
 mod place;
+mod private;
 mod root;
 mod special;
 #[cfg(test)]

@@ -6,7 +6,7 @@ use rustix::fs::{FileType, Mode, makedev, mknodat};
 
 use super::TargetDir;
 use super::claim::Finished;
-use super::place::{Expected, place};
+use super::place::place;
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, EntryKind};
 
@@ -35,7 +35,7 @@ pub fn create_special(dir: &Arc<TargetDir>, name: &[u8], entry: &Entry) -> Resul
         Some(device) if is_device => makedev(device.major, device.minor),
         _ => 0,
     };
-    place(dir, name, entry, Expected { kind, device }, |dir, name| {
+    place(dir, name, entry, device, |dir, name| {
         mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, device)
     })
 }
@@ -44,7 +44,6 @@ pub fn create_special(dir: &Arc<TargetDir>, name: &[u8], entry: &Entry) -> Resul
 mod tests {
     use std::fs;
     use std::os::unix::fs::{FileTypeExt, MetadataExt};
-    use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
     use crate::base::Timestamp;
@@ -67,35 +66,6 @@ mod tests {
         }
         assert!(fs::symlink_metadata(world.path("p")).unwrap().file_type().is_fifo());
         assert!(fs::symlink_metadata(world.path("s")).unwrap().file_type().is_socket());
-    }
-
-    #[test]
-    fn what_is_put_under_the_name_meanwhile_keeps_its_mode() {
-        let world = World::new();
-        let precious = world.outside().join("precious");
-        rustix::fs::mknodat(rustix::fs::CWD, &precious, FileType::Fifo, Mode::RUSR, 0).unwrap();
-        let stop = AtomicBool::new(false);
-        let mut made_count = 0;
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let (name, aside) = (world.path("p"), world.path("aside"));
-                while !stop.load(Ordering::Relaxed) {
-                    fs::hard_link(&precious, &aside).unwrap();
-                    fs::rename(&aside, &name).unwrap();
-                    fs::remove_file(&name).ok();
-                    // Nothing to rename over: the two names were one file.
-                    fs::remove_file(&aside).ok();
-                }
-            });
-            let started = std::time::Instant::now();
-            while started.elapsed().as_millis() < 500 {
-                let pipe = entry(EntryKind::Fifo, 0o666);
-                made_count += u32::from(create_special(world.root(), b"p", &pipe).is_ok());
-            }
-            stop.store(true, Ordering::Relaxed);
-        });
-        assert!(made_count > 0);
-        assert_eq!(fs::metadata(&precious).unwrap().mode() & 0o7777, 0o400);
     }
 
     #[test]

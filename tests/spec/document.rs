@@ -28,6 +28,13 @@ impl Case {
         }
     }
 
+    /// The same case with another value.
+    pub(crate) fn with(&self, key: &str, value: String) -> Self {
+        let mut other = self.clone();
+        other.lines.insert(key.to_owned(), value);
+        other
+    }
+
     /// The value of a key that may be missing.
     pub(crate) fn maybe(&self, key: &str) -> Option<&str> {
         self.asked.borrow_mut().insert(key.to_owned());

@@ -3,5 +3,8 @@
 
 mod cbor;
 mod check;
+mod damage;
 mod document;
+mod replay;
+mod roundtrip;
 mod vectors;

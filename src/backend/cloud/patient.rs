@@ -25,7 +25,7 @@ const SMALL_BODY_LEN: usize = 64 * KIB as usize;
 /// Time to set up a connection, including TLS over a slow line.
 const CONNECT_MAX: Duration = Duration::from_secs(15);
 
-/// Attempts after the first. Together with the backoff of up to 15 s and [`RETRY_MAX`].
+/// Attempts after the first; their pauses grow from 0.1 s to 15 s, within [`RETRY_MAX`].
 const RETRY_COUNT: usize = 10;
 
 /// Retrying ends here: signatures and credentials of a request are made once and expire after

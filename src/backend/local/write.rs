@@ -293,6 +293,15 @@ fn publish(root: &OwnedFd, temp: Temp<'_>, name: &ObjectName) -> Result<Put, Cre
         Err(Errno::PERM | Errno::OPNOTSUPP | Errno::NOSYS | Errno::MLINK | Errno::INVAL) => {}
         Err(error) => return Err(error.into()),
     }
+    publish_by_rename(root, temp, name)
+}
+
+/// As [`publish`], where there are no hard links.
+fn publish_by_rename(
+    root: &OwnedFd,
+    temp: Temp<'_>,
+    name: &ObjectName,
+) -> Result<Put, CreateError> {
     let renamed =
         rustix::fs::renameat_with(root, &temp.name, root, name.as_str(), RenameFlags::NOREPLACE);
     match renamed {
@@ -359,4 +368,26 @@ fn is_temp_name(name: &str) -> bool {
             && !serial.is_empty()
             && serial.bytes().all(|b| b.is_ascii_digit())
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_hard_links_a_rename_creates_and_does_not_replace() {
+        let dir = tempfile::TempDir::new().expect("a temporary directory");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let root = rustix::fs::open(dir.path(), flags, Mode::empty()).expect("opened");
+        let writer = Writer::new(&rustix::fs::fstat(&root).expect("looked up"));
+        writer.create_layout(&root).expect("made");
+        let name = ObjectName::config(1);
+        for (bytes, expect) in [(b"first", Put::Created), (b"other", Put::Exists)] {
+            let temp = writer.write_temp(&root, bytes).expect("written");
+            let put = publish_by_rename(&root, temp, &name).ok();
+            assert_eq!(put, Some(expect));
+            assert_eq!(std::fs::read(dir.path().join("config/1")).expect("read"), b"first");
+        }
+        assert_eq!(std::fs::read_dir(dir.path().join("tmp")).expect("read").count(), 0);
+    }
 }

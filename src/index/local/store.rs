@@ -1,11 +1,11 @@
-//! The database: its families, its options, and what its errors mean.
+//! The database: families, options, the meaning of errors.
 
 use std::path::Path;
 use std::sync::Mutex;
 
 use rocksdb::{
     BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB,
-    DBCompressionType, DBRecoveryMode, DataBlockIndexType, LogLevel, MergeOperands, Options,
+    DBCompressionType, DBRecoveryMode, LogLevel, MergeOperands, Options,
 };
 
 use super::home::Home;
@@ -258,11 +258,11 @@ fn family_options(name: &str, cache: &Cache) -> Options {
     options.set_max_bytes_for_level_base(LEVEL_BASE_BYTES);
     options.set_compression_type(DBCompressionType::Lz4);
     if name == CHUNKS {
-        // Whole filters of large files (1.2 MiB each) would push each other out of the cache.
+        // Whole filters of large files (1.2 MiB each) push each other out of the cache from about
+        // 1 TiB on. Parts cost 0.5 µs more a miss while all fit, which is 8 ms per GiB of chunks.
         table.set_partition_filters(true);
         table.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
         table.set_pin_top_level_index_and_filter(true);
-        table.set_data_block_index_type(DataBlockIndexType::BinaryAndHash);
         // Ids are random: nothing to gain.
         options.set_compression_type(DBCompressionType::None);
         options.set_merge_operator_associative("parados.places", merge_places);

@@ -9,7 +9,7 @@ use super::store::{CHUNKS, COUNT_KEY, FENCE_KEY, PACKS, SEGMENTS, Store};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId};
 use crate::format::wire::Cursor;
 use crate::index::memory::unknown_pack;
-use crate::index::plan::Known;
+use crate::index::plan::{Known, KnownPack};
 use crate::index::{PackNo, PackRecord, Place};
 
 /// Ids in one request: the blocks it pins (4 KiB each) stay below 2 MiB.
@@ -208,7 +208,7 @@ impl Known for Store {
         Ok(value.map_err(|error| self.error("read", error))?.is_some())
     }
 
-    fn tables(&self, ids: &[PackId]) -> Result<Vec<Option<(PackNo, Vec<u8>)>>> {
+    fn tables(&self, ids: &[PackId]) -> Result<Vec<Option<KnownPack>>> {
         self.pack_nos(ids)?
             .into_iter()
             .map(|no| {

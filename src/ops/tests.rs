@@ -1,0 +1,223 @@
+//! A directory goes in and comes back, through the whole engine on a real disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Run, backup, check, init, ls, restore, snapshots};
+use crate::backend::{self, Location, Options as BackendOptions};
+use crate::base::{Cancel, Problems, Progress, SystemClock};
+use crate::format::slot::Label;
+use crate::repo::Repository;
+use crate::repo::access::Creation;
+use crate::seal::keys::Key;
+use crate::seal::slot::Secret;
+
+/// A repository and a source in a directory of their own.
+struct World {
+    dir: tempfile::TempDir,
+    repository: Arc<Repository>,
+}
+
+/// Counters of one run.
+#[derive(Default)]
+struct Counts {
+    problems: Problems,
+    progress: Progress,
+    cancel: Cancel,
+}
+
+impl Counts {
+    fn run(&self) -> Run<'_> {
+        Run {
+            clock: &SystemClock,
+            problems: &self.problems,
+            progress: &self.progress,
+            cancel: &self.cancel,
+        }
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("repository");
+        let location: Location = path.to_str().unwrap().parse().unwrap();
+        let options = BackendOptions { writable: true, ..BackendOptions::default() };
+        let store = backend::create(&location, &options).unwrap();
+        let secret = Secret::KeyFile(Key::new([7; 32]));
+        let secrets = [(secret, Label::default())];
+        let repository = init::init(store, &secrets, &Creation::default(), &SystemClock).unwrap();
+        fs::create_dir(dir.path().join("source")).unwrap();
+        Self { dir, repository }
+    }
+
+    fn source(&self) -> PathBuf {
+        self.dir.path().join("source")
+    }
+
+    fn backup_options(&self, source: &Path) -> backup::Options {
+        backup::Options {
+            sources: vec![source.to_path_buf()],
+            cwd: PathBuf::from("/"),
+            host: "host".into(),
+            user: "user".into(),
+            tags: vec![],
+            force: false,
+            max_memory: 512 << 20,
+            level: 3,
+            read_concurrency: 2,
+            exclude: vec![],
+            cache_dir: Some(self.dir.path().join("cache")),
+            description: None,
+            program: "test".into(),
+        }
+    }
+
+    fn backup(&self) -> (backup::Report, Counts) {
+        let counts = Counts::default();
+        let options = self.backup_options(&self.source());
+        let report = backup::backup(&self.repository, &options, &counts.run()).unwrap();
+        (report, counts)
+    }
+
+    fn restore(&self, name: &str) -> (PathBuf, Counts) {
+        let counts = Counts::default();
+        let target = self.dir.path().join(name);
+        let options = restore::Options {
+            snapshot: "latest".into(),
+            path: Some(self.source().to_str().unwrap().into()),
+            target: target.clone(),
+            target_options: crate::target::Options::default(),
+            max_memory: 512 << 20,
+            cache_dir: None,
+        };
+        restore::restore(&self.repository, &options, &counts.run()).unwrap();
+        (target, counts)
+    }
+
+    fn check(&self) -> check::Report {
+        let counts = Counts::default();
+        let options = check::Options { read_data: true, cache_dir: None, max_memory: 512 << 20 };
+        check::check(&self.repository, &options, &counts.run()).unwrap()
+    }
+}
+
+fn noise(seed: u64, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// Every path below `dir` with what a restore must bring back.
+fn describe(dir: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![dir.to_path_buf()];
+    while let Some(path) = open.pop() {
+        for entry in fs::read_dir(&path).unwrap() {
+            let path = entry.unwrap().path();
+            let stat = fs::symlink_metadata(&path).unwrap();
+            let content = if stat.is_file() {
+                blake3::hash(&fs::read(&path).unwrap()).to_hex().to_string()
+            } else if stat.is_symlink() {
+                fs::read_link(&path).unwrap().display().to_string()
+            } else {
+                open.push(path.clone());
+                String::new()
+            };
+            let words = format!(
+                "{:o} {} {}.{} {content}",
+                stat.mode(),
+                stat.nlink(),
+                stat.mtime(),
+                stat.mtime_nsec()
+            );
+            found.insert(path.strip_prefix(dir).unwrap().to_path_buf(), words);
+        }
+    }
+    found
+}
+
+fn fill(source: &Path) {
+    fs::write(source.join("empty"), b"").unwrap();
+    fs::write(source.join("small"), b"hello").unwrap();
+    fs::write(source.join("random"), noise(1, 3_000_000)).unwrap();
+    fs::write(source.join("zeros"), vec![0; 5_000_000]).unwrap();
+    fs::create_dir_all(source.join("deep/er")).unwrap();
+    fs::create_dir_all(source.join("hollow")).unwrap();
+    for n in 0..500 {
+        fs::write(source.join(format!("deep/er/file-{n}")), noise(n, 100 * n as usize)).unwrap();
+    }
+    fs::hard_link(source.join("small"), source.join("deep/link")).unwrap();
+    symlink("../small", source.join("deep/symlink")).unwrap();
+    let sparse = fs::File::create(source.join("sparse")).unwrap();
+    sparse.set_len(10 << 20).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&sparse, b"middle", 5 << 20).unwrap();
+}
+
+#[test]
+fn a_directory_comes_back_identical() {
+    let world = World::new();
+    fill(&world.source());
+    let (report, counts) = world.backup();
+    assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
+    assert_eq!(report.snapshot.snapshot.components[0].statistics.file_count, 506);
+    let (target, counts) = world.restore("target");
+    assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
+    assert_eq!(describe(&target), describe(&world.source()));
+    let sparse = fs::metadata(target.join("sparse")).unwrap();
+    assert!(sparse.blocks() * 512 < 1 << 20, "the hole was filled");
+    assert_eq!(world.check().findings, []);
+}
+
+#[test]
+fn an_unchanged_tree_writes_no_pack() {
+    let world = World::new();
+    fill(&world.source());
+    world.backup();
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    // The first run met files that had just been written; the second one knows them settled.
+    world.backup();
+    let (_, counts) = world.backup();
+    assert_eq!(counts.progress.stored_packs.get(), 0);
+    assert_eq!(counts.progress.files_unmodified.get(), 506);
+    assert_eq!(snapshots::snapshots(&world.repository).unwrap().all.len(), 3);
+}
+
+#[test]
+fn a_renamed_directory_stores_no_file_data() {
+    let world = World::new();
+    fill(&world.source());
+    world.backup();
+    fs::rename(world.source().join("deep"), world.source().join("other")).unwrap();
+    let (_, counts) = world.backup();
+    assert_eq!(counts.progress.new_data_bytes.get(), 0);
+    let (target, _) = world.restore("target");
+    assert_eq!(describe(&target), describe(&world.source()));
+}
+
+#[test]
+fn listing_names_every_path() {
+    let world = World::new();
+    fill(&world.source());
+    world.backup();
+    let counts = Counts::default();
+    let options = ls::Options {
+        snapshot: "latest".into(),
+        path: Some(world.source().to_str().unwrap().into()),
+        recursive: true,
+        cache_dir: None,
+    };
+    let mut paths = Vec::new();
+    ls::ls(&world.repository, &options, &counts.run(), &mut |path, _| {
+        paths.push(String::from_utf8(path.to_vec()).unwrap());
+        Ok(())
+    })
+    .unwrap();
+    let source = world.source().display().to_string();
+    assert!(paths.contains(&source));
+    assert!(paths.contains(&format!("{source}/deep/er/file-7")));
+    assert_eq!(paths.len(), 1 + describe(&world.source()).len());
+}
