@@ -176,9 +176,9 @@ pub(super) fn unknown_pack(no: PackNo) -> Error {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::conformance;
-    use super::super::testdata::{self, chunk, segment_id};
     use super::*;
+    use crate::index::conformance;
+    use crate::index::testdata::{self, chunk, segment_id};
 
     #[test]
     fn memory_does_what_every_index_does() {

@@ -742,7 +742,7 @@ fn config(case: &Case) -> Result<Facts, DecodeError> {
     Ok(facing.0)
 }
 
-fn ranges(ranges: &Vec<Range>) -> String {
+fn ranges(ranges: &[Range]) -> String {
     hexes(ranges.iter().map(|r| format!("{}+{}", r.offset, r.len)))
 }
 
@@ -773,14 +773,14 @@ fn entry(case: &Case) -> Result<Facts, DecodeError> {
     facing.maybe("device", entry.device, |d| format!("{} {}", d.major, d.minor));
     facing.maybe("target", entry.target.as_ref(), |b| b.escape_ascii().to_string());
     facing.maybe("size", entry.size, |size| size.to_string());
-    facing.maybe("holes", entry.holes.as_ref(), ranges);
+    facing.maybe("holes", entry.holes.as_deref(), ranges);
     if let Some(list) = &entry.content {
         facing.0.extend(piece_facts(list));
     }
     facing.maybe("tree", entry.tree, tree_ref);
     facing.maybe("flags", entry.flags, |flags| flags.to_string());
     facing.maybe("profile", entry.profile, |profile| profile.to_string());
-    facing.maybe("lost", entry.lost.as_ref(), ranges);
+    facing.maybe("lost", entry.lost.as_deref(), ranges);
     Ok(facing.0)
 }
 

@@ -1,35 +1,50 @@
-"""Lists and restores Parados repositories; written from docs/format.md alone and sharing no code."""
-
-import argparse, collections, errno, functools, json, os, re, stat, sys
-
+"""Lists and restores Parados repositories; written from docs/format.md alone, shares no code."""
+import argparse, errno, functools, json, os, re, stat, sys
+from collections import defaultdict, namedtuple
+from contextlib import contextmanager
 import argon2.low_level
 import zstandard
 from blake3 import blake3
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-KIB, MIB = 1 << 10, 1 << 20
-
+MIB = 1 << 20
 
 class Bad(Exception):
-    """What is wrong, with the name of the object in front."""
+    """What is wrong, the name of the object in front."""
 
-
-def need(holds, why):
+def need(holds, why="contradicts itself or the format"):
     if not holds:
         raise Bad(why)
 
+def rising(values):
+    need(all(a < b for a, b in zip(values, values[1:])), "out of order")
 
-def warn(text):
-    print("warning:", text, file=sys.stderr)
+@contextmanager
+def about(name):
+    try:
+        yield
+    except (Bad, OSError, InvalidTag, ValueError, zstandard.ZstdError) as error:
+        why = "forged or altered" if isinstance(error, InvalidTag) else str(error)
+        raise Bad(why if name in why else f"{name}: {why}") from None
 
+def attempt(name, work):
+    """What the object says; one that is bad says nothing."""
+    try:
+        with about(name):
+            return list(work(name))
+    except Bad as error:
+        print("warning:", error, file=sys.stderr)
+        return []
 
 def number(data):
     return int.from_bytes(data, "little")
 
+def numbers(data, width):
+    return [number(data[at:at + width]) for at in range(0, len(data), width)]
 
-# --- CBOR and the types of records -------------------------------------------------------------
-
+# --- CBOR, and the types of records: [T] is an array, (T, U) an array record, {key: T, ~key: T} a
+# --- map record where ~key is optional, a number that value, bytes, str, bool, int what they say.
 
 def decode(data, kind, limit):
     need(len(data) <= limit, "a record that is too long")
@@ -37,557 +52,380 @@ def decode(data, kind, limit):
     need(end == len(data), "bytes follow the record")
     return typed(value, kind)
 
-
 def item(data, at, depth):
-    need(at < len(data) and depth < 16, "CBOR ends too early")
-    major, value = data[at] >> 5, data[at] & 31
-    at += 1
+    need(at < len(data) and depth < 16, "CBOR ends too early or is too deep")
+    major, value, at = data[at] >> 5, data[at] & 31, at + 1
     if major == 7:
         need(value in (20, 21), "CBOR that is no bool")
         return value == 21, at
     if value >= 24:
-        need(value <= 27, "CBOR of indefinite length")
         width = 1 << value - 24
-        need(at + width <= len(data), "CBOR ends too early")
-        value, at = int.from_bytes(data[at : at + width], "big"), at + width
+        need(value <= 27 and at + width <= len(data), "CBOR of indefinite length, or cut")
+        value, at = int.from_bytes(data[at:at + width], "big"), at + width
         need(value >= (24 if width == 1 else 1 << 4 * width), "a CBOR number in a long form")
     if major < 2:
         return (-1 - value if major else value), at
     need(major < 6 and value <= len(data) - at, "a CBOR tag, or CBOR that ends too early")
     if major < 4:
-        part = data[at : at + value]
-        try:
-            return (part.decode("utf-8") if major == 3 else part), at + value
-        except UnicodeDecodeError:
-            raise Bad("text that is not UTF-8") from None
-    parts, keys = [], []
-    for _ in range(value):
-        if major == 5:
-            key, at = item(data, at, depth + 1)
-            need(type(key) is int and (not keys or key > keys[-1]), "CBOR keys out of order")
-            keys.append(key)
+        part = data[at:at + value]
+        return (part.decode("utf-8") if major == 3 else part), at + value
+    parts = []
+    for _ in range(value * (major - 3)):
         part, at = item(data, at, depth + 1)
         parts.append(part)
-    return (dict(zip(keys, parts)) if major == 5 else parts), at
-
-
-class Optional(collections.namedtuple("Optional", "kind")):
-    """A field that may be left out."""
-
+    if major == 4:
+        return parts, at
+    need(all(type(key) is int for key in parts[::2]), "a CBOR key that is no number")
+    rising(parts[::2])
+    return dict(zip(parts[::2], parts[1::2])), at
 
 def typed(value, kind):
-    """Checks a value: [T] any array, a tuple an array record, a dict a map record, else a test."""
-    if isinstance(kind, Optional):
-        typed(value, kind.kind)
-    elif isinstance(kind, list):
+    if isinstance(kind, list):
         need(type(value) is list, "no array")
-        for part in value:
-            typed(part, kind[0])
+        [typed(part, kind[0]) for part in value]
     elif isinstance(kind, tuple):
         need(type(value) is list and len(value) == len(kind), "an array of another length")
-        for part, part_kind in zip(value, kind):
-            typed(part, part_kind)
+        [typed(part, part_kind) for part, part_kind in zip(value, kind)]
     elif isinstance(kind, dict):
-        need(type(value) is dict and value.keys() <= kind.keys(), "no map, or unknown keys")
-        for key, part_kind in kind.items():
-            need(key in value or isinstance(part_kind, Optional), f"key {key} is missing")
-            if key in value:
-                typed(value[key], part_kind)
+        known = {max(key, ~key): part_kind for key, part_kind in kind.items()}
+        required = {key for key in kind if key >= 0}
+        need(type(value) is dict and required <= value.keys() <= known.keys(), "other fields")
+        [typed(part, known[key]) for key, part in value.items()]
+    elif isinstance(kind, type):
+        need(type(value) is kind and (kind is not int or 0 <= value < 2**64), "another type")
     else:
-        need(kind(value), f"a value of another type or beyond its limits: {value!r:.60}")
+        need(kind(value) if callable(kind) else value == kind, f"unknown value {value!r:.60}")
     return value
 
+def ID(value):
+    return type(value) is bytes and len(value) == 32
 
-def up_to(most, least=0):
-    return lambda value: type(value) is int and least <= value <= most
+def NAME(value):
+    return type(value) is bytes and re.fullmatch(rb"(?!\.\.?\Z)[^/\0]{1,255}", value)
 
+def SECONDS(value):
+    return type(value) is int and -2**63 <= value < 2**63
 
-def octets(most, least=0, without=b""):
-    return lambda value: (
-        type(value) is bytes and least <= len(value) <= most and not set(value) & set(without)
-    )
+TIME, ORIGIN, FRAME = (SECONDS, int), (ID, int, int, 1, b"", ID), (int, int, int, int, int)
+HEADER = {0: [ORIGIN], 1: [FRAME + ([(ID, int)],)]}
+FENCE = {0: [ORIGIN], 1: [(ID, int, [FRAME])], 2: [(ID, int, int)], 3: bytes, 4: [ID]}
+BLOCK, REFERENCE, LIST = [(ID, int, int, int, int)], (ID, int, int, int), (int, [(ID, int)])
+ENTRY = {0: NAME, 1: int, 2: int, 3: int, 4: int, ~5: bytes, ~6: bytes, ~7: TIME, ~8: [(bytes, bytes)],
+         ~9: (int, int), ~10: (int, int), ~11: bytes, ~12: int, ~13: [(int, int)], ~14: LIST,
+         ~15: REFERENCE, ~16: int, ~17: int, ~18: [(int, int)]}
+PAGE, LEAF, BRANCH = (2, *LIST), (1, 0, [ENTRY]), (1, int, [(NAME, ID, int, int)])
+COMPONENT = {0: str, 1: str, ~2: str, ~3: REFERENCE, 4: (int,) * 7, 5: int, 6: [bytes]}
+SNAPSHOT = {0: [COMPONENT], ~1: bytes, 2: TIME, 3: TIME, 4: str, 5: str, 6: [str], 7: str, 8: ID,
+            9: int, ~10: ID, 11: [ID], 12: [(ID, ID, int)], ~14: str}
+CONFIG = {0: 1, 1: ID, 2: int, 3: int, 4: (int,) * 3, 5: int, 6: 0, 7: TIME, ~8: ID, 9: (bool, bool)}
+RECORDS = {1: CONFIG, 6: lambda v: typed(v, (1, TIME, str) if v[:1] == [1] else (0, SNAPSHOT)),
+           7: {0: [ID], 1: TIME, 2: [(ID, ID, int)], 3: str},
+           9: {0: ID, 1: TIME, ~2: [str], ~3: bool, ~4: str}}
+OBJECTS = {1: "config/N", 2: "keys/ID", 3: "packs/[0-9a-f]{2}/ID", 4: "index/ID-N-ID",
+           6: "snapshots/ID", 7: "tombs/ID", 9: "notes/ID/N"}
+KINDS = ["file", "directory", "symlink", "fifo", "character", "block", "socket"]
 
-
-def text(most=1 << 26):
-    return lambda value: type(value) is str and len(value.encode()) <= most
-
-
-def ascending(values, why="out of order"):
-    need(all(a < b for a, b in zip(values, values[1:])), why)
-
-
-U8, U16, U32, U64, BOOL = *(up_to((1 << n) - 1) for n in (8, 16, 32, 64)), lambda v: type(v) is bool
-ID, NOT_ZERO, CODEC, SUITE = octets(32, 32), up_to((1 << 64) - 1, 1), up_to(1), up_to(2, 1)
-RAW, CHUNK_LENGTH = up_to(16 * MIB), up_to(16 * MIB, 1)
-TIME = (up_to((1 << 63) - 1, -(1 << 63)), up_to(999_999_999))
-ORIGIN = (ID, SUITE, U32, up_to(1, 1), octets(0), ID)
-HEADER = {0: [ORIGIN], 1: [(U32, RAW, CODEC, CODEC, U32, [(ID, CHUNK_LENGTH)])]}
-FENCE_PACK = (ID, U64, [(U32, RAW, CODEC, CODEC, U32)])
-FENCE = {0: [ORIGIN], 1: [FENCE_PACK], 2: [(ID, U32, up_to(4096, 1))], 3: octets(MIB * 64), 4: [ID]}
-BLOCK = [(ID, U32, U32, U32, up_to((1 << 32) - 1, 1))]
-NAME = lambda v: octets(255, 1, b"/\0")(v) and v not in (b".", b"..")  # noqa: E731
-LEVEL, REFERENCE = up_to(4), (ID, up_to(4), NOT_ZERO, U64)
-RANGES, PIECE = [(U64, NOT_ZERO)], (ID, NOT_ZERO)
-PAGE, BRANCH = (up_to(2, 2), up_to(3), [PIECE]), (up_to(1, 1), LEVEL, [(NAME, ID, NOT_ZERO, U64)])
-ENTRY = {
-    0: NAME, 1: up_to(6), 2: up_to(0o7777), 3: U32, 4: U32, 5: Optional(octets(MIB)),
-    6: Optional(octets(MIB)), 7: Optional(TIME), 9: Optional((U32, U64)), 10: Optional((U32, U32)),
-    8: Optional([(octets(MIB, 1, b"\0"), octets(4 * MIB))]), 11: Optional(octets(4095, 1, b"\0")),
-    12: Optional(up_to((1 << 63) - 1)), 13: Optional(RANGES), 14: Optional((LEVEL, [PIECE])),
-    15: Optional(REFERENCE), 16: Optional(up_to(3, 1)), 17: Optional(up_to(2, 1)),
-    18: Optional(RANGES),
-}  # fmt: skip
-# What only some kinds of entries have: those that they must have, those that they may have.
-ENTRY_KINDS = [({12}, {9, 13, 14, 17, 18}), (set(), {15}), ({11}, {9}), (set(), {9}), ({10}, {9})]
-ENTRY_KINDS += [({10}, {9}), (set(), {9})]
-KIND_NAMES = ["file", "directory", "symlink", "fifo", "character", "block", "socket"]
-LEAF = (up_to(1, 1), up_to(0), [ENTRY])
-SEEN, SHORT = [(ID, ID, U64)], text(4096)
-COMPONENT = {
-    0: text(), 1: text(), 2: Optional(text()), 3: Optional(REFERENCE), 4: (U64,) * 7, 5: up_to(2),
-    6: [octets(MIB)],
-}  # fmt: skip
-SNAPSHOT = {
-    0: [COMPONENT], 1: Optional(octets(16, 16)), 2: TIME, 3: TIME, 4: SHORT, 5: SHORT, 6: [SHORT],
-    7: text(), 8: ID, 9: NOT_ZERO, 10: Optional(ID), 11: [ID], 12: SEEN, 14: Optional(SHORT),
-}  # fmt: skip
-CONFIG = {
-    0: up_to(1, 1), 1: ID, 2: SUITE, 3: U32, 4: (U32,) * 3, 5: up_to(128 * MIB, 16 * KIB),
-    6: up_to(0), 7: TIME, 8: Optional(ID), 9: (BOOL, BOOL),
-}  # fmt: skip
-NOTE = {0: ID, 1: TIME, 2: Optional([text()]), 3: Optional(BOOL), 4: Optional(text())}
-ABORT = (up_to(1, 1), TIME, text())
-# Sealed objects by the number of their kind: type and longest body.
-RECORDS = {
-    1: (CONFIG, 64 * KIB), 5: ((BOOL, SNAPSHOT), 16 * MIB), 8: ({0: U64, 1: TIME, 2: [ID]}, 64 * MIB),
-    6: (lambda v: typed(v, ABORT if v[:1] == [1] else (up_to(0), SNAPSHOT)), 16 * MIB), 9: (NOTE, MIB),
-    7: ({0: [ID], 1: TIME, 2: SEEN, 3: text()}, 64 * MIB),
-    10: ({0: TIME, 1: ID, 2: [ID], 3: Optional(text())}, 64 * MIB),
-}  # fmt: skip
-HEX, DIGITS = "([0-9a-f]{64})", "(0|[1-9][0-9]*)"
-NAMES = [
-    None, f"config/{DIGITS}", f"keys/{HEX}", f"packs/([0-9a-f][0-9a-f])/(?=\\1){HEX}",
-    f"index/{HEX}-{DIGITS}-{HEX}", f"sessions/{HEX}/{DIGITS}", f"snapshots/{HEX}", f"tombs/{HEX}",
-    f"gc/{DIGITS}/([cbd])", f"notes/{HEX}/{DIGITS}", "ledger/([a-z0-9]{1,128})/([a-z0-9]{1,128})",
-]  # fmt: skip
-NUMBERS = {1: (1, 64), 4: (2, 32), 5: (2, 32), 8: (1, 64), 9: (2, 32)}  # group, bits
-
-# --- Keys --------------------------------------------------------------------------------------
-
+# --- Secrets and keys
 
 def derive(context, *parts, length=32):
     context = "parados 2026-11-23 v1 " + context
     return blake3(b"".join(parts), derive_key_context=context).digest(length)
 
-
-def unseal(suite, key, message, sealed, associated):
-    cipher = (ChaCha20Poly1305 if suite == 1 else AESGCM)(key)
-    try:
-        return cipher.decrypt(message.to_bytes(8, "little") + bytes(4), sealed, associated)
-    except (InvalidTag, ValueError):
-        raise Bad("forged: other key, other name, or altered bytes") from None
-
+def unseal(suite, key, sealed, associated, message=0):
+    cipher = {1: ChaCha20Poly1305, 2: AESGCM}[suite](key)
+    return cipher.decrypt(message.to_bytes(8, "little") + bytes(4), sealed, associated)
 
 def key_from_code(prefix, code):
-    """Bech32m of 32 bytes."""
     code = re.sub(r"[\s-]", "", code).lower()
-    letters = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-    need(len(code) == 62 and code.startswith(prefix + "1"), f"no {prefix} code")
-    need(set(code[4:]) <= set(letters), "a letter that no code has")
-    data = [letters.index(letter) for letter in code[4:]]
+    need(re.fullmatch(prefix + "1[02-9ac-hj-np-z]{58}", code), f"no {prefix} code")
+    data = ["qpzry9x8gf2tvdw0s3jn54khce6mua7l".index(letter) for letter in code[4:]]
     check = 1
     for value in [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix] + data:
         top, check = check >> 25, (check & 0x1FFFFFF) << 5 ^ value
         for bit, term in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
             check ^= term if top >> bit & 1 else 0
-    need(check == 0x2BC830A3, "the code has a wrong letter")
-    bits = functools.reduce(lambda total, value: total << 5 | value, data[:52], 0)
-    need(bits & 15 == 0, "the last four bits of the code are not zero")
-    return (bits >> 4).to_bytes(32, "big")
-
+    value = functools.reduce(lambda total, five: total << 5 | five, data[:52])
+    need(check == 0x2BC830A3 and value & 15 == 0, "the code has a wrong letter")
+    return (value >> 4).to_bytes(32, "big")
 
 def open_slot(name, slot, kind, secret):
-    """The repository id and the root keys, or None when the secret is that of another slot."""
-    need(len(slot) == 1024 and slot[:6] == b"PRDK\1\0", "no key slot of format 1")
-    need(1 <= slot[6] <= 3, "a key slot of an unknown kind")
+    """The repository id and the root keys by epoch, or None: the slot of another secret."""
+    need(len(slot) == 1024 and slot[:6] == b"PRDK\1\0" and slot[40:72].hex() == name[5:])
     need(not any(slot[7:8] + slot[84:88] + slot[152:192]), "reserved bytes are not zero")
-    need(slot[40:72].hex() == name[5:], "a renamed key slot")
-    memory, passes, lanes = (number(slot[at : at + 4]) for at in (72, 76, 80))
+    memory, passes, lanes = cost = numbers(slot[72:84], 4)
     if slot[6] == 1:
-        fits = 64 * KIB <= memory <= 4 * MIB and 1 <= passes <= 64 and 1 <= lanes <= 16
-        need(fits and memory * passes <= 16 * MIB, "a cost beyond the limits")
+        need(2**16 <= memory <= 2**22 and passes >= 1 and memory * passes <= 2**24)
+        need(passes <= 64 and 1 <= lanes <= 16, "a cost beyond the limits")
     else:
-        need(not memory | passes | lanes, "a cost without passphrase")
-    if slot[6] != kind:
+        need(slot[6] in (2, 3) and not any(cost), "an unknown kind, or a cost without passphrase")
+    if kind != slot[6]:
         return None
-    if kind == 1:
-        made = argon2.low_level.hash_secret_raw(
-            secret, slot[88:120], passes, memory, lanes, 64, argon2.Type.ID, 0x13
-        )
-    else:
-        made = derive("slot secret", bytes([kind]), secret, slot[88:120], length=64)
+    made = derive("slot secret", bytes([kind]), secret, slot[88:120], length=64) if kind > 1 else \
+        argon2.low_level.hash_secret_raw(secret, slot[88:120], *(passes, memory, lanes), 64,
+                                         argon2.Type.ID, 0x13)
     if made[32:] != slot[120:152]:
         return None
-    bundle = unseal(1, made[:32], 0, slot[192:720], slot[:192])
+    bundle = unseal(1, made[:32], slot[192:720], slot[:192])
     end = 2 + number(bundle[:2])
     body, count = bundle[2:end], number(bundle[34:38])
-    need(end <= 512 and not any(bundle[end:]), "a bundle with wrong padding")
-    need(1 <= count <= 12 and len(body) == 36 + 36 * count, "a bundle of another length")
+    need(1 <= count <= 12 and len(body) == 36 + 36 * count and not any(bundle[end:]))
     need(body[:32] == slot[8:40], "a slot of another repository")
-    roots = [(number(body[at : at + 4]), body[at + 4 : at + 36]) for at in range(36, len(body), 36)]
-    ascending([epoch for epoch, _ in roots])
-    need(roots[0][0] == 0, "no root key of epoch 0")
-    return slot[8:40], dict(roots)
+    pairs = [body[at:at + 36] for at in range(36, len(body), 36)]
+    rising([number(pair[:4]) for pair in pairs])
+    return slot[8:40], {number(pair[:4]): pair[4:] for pair in pairs}
 
+# --- Objects
 
-# --- Repository --------------------------------------------------------------------------------
+Place = namedtuple("Place", "pack at sealed raw codec kind origin offset length")
 
-Place = collections.namedtuple("Place", "pack at sealed raw codec kind origin offset length")
-
-
-def plain(codec, stored, raw):
-    if codec == 0:
-        need(len(stored) == raw, "lengths differ")
-        return stored
-    try:
+def inflate(codec, stored, raw, limit):
+    need(codec in (0, 1) and raw <= limit, "an unknown codec, or beyond the limits")
+    if codec:
         claimed = zstandard.get_frame_parameters(stored).content_size
         need(claimed in (raw, zstandard.CONTENTSIZE_UNKNOWN), "zstd of another length")
-        body = zstandard.ZstdDecompressor().decompress(stored, raw, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise Bad(f"zstd: {error}") from None
-    need(len(body) == raw, "zstd of another length")
-    return body
+        stored = zstandard.ZstdDecompressor().decompress(stored, raw, allow_extra_data=False)
+    need(len(stored) == raw, "another length than promised")
+    return stored
 
+def inner(data, limit=64 * MIB):
+    stored, raw = numbers(data[:8], 4)
+    need(12 + stored <= len(data) and not any(data[9:12] + data[12 + stored:]))
+    return inflate(data[8], data[12:12 + stored], raw, limit)
 
-def inner(data, limit, padded=True):
-    stored, raw, codec = number(data[:4]), number(data[4:8]), data[8]
-    need(len(data) >= 12 + stored and raw <= limit and codec <= 1, "lengths beyond the limits")
-    need(not any(data[9:12]) and not any(data[12 + stored :]), "reserved bytes are not zero")
-    need(padded or len(data) == 12 + stored, "padding where there is none")
-    return plain(codec, data[12 : 12 + stored], raw)
-
+def frames_of(pack, records, origins):
+    frames, at = [], 128
+    for sealed, raw, codec, kind, origin, *_ in records:
+        need(origin < len(origins) and 40 <= sealed <= raw + 40 and kind <= 1)
+        frames.append(Place(pack, at, sealed, raw, codec, kind, tuple(origins[origin]), 0, 0))
+        at += sealed
+    return frames, at
 
 class Repository:
     def __init__(self, path, kind, secret, from_packs):
         self.path, self.from_packs, self.places = path, from_packs, None
-        slots = [(n, self.read(n)) for n in self.names(2)]
-        opened = [keys for n, data in slots if (keys := self.guard(n, open_slot, n, data, kind, secret))]
-        need(opened, "keys: no key slot opens with this secret")
-        self.id, self.roots = opened[0]
-        self.id_keys = [derive(f"{w} id", self.roots[0], self.id) for w in ("chunk", "tree")]
-        configs = sorted(self.names(1), key=lambda name: int(name[7:]))
-        need(configs and configs[-1] == f"config/{len(configs)}", "config: one is missing")
-        for n, name in enumerate(configs):
-            config = self.record(name)
-            last = blake3(self.read(configs[n - 1])).digest() if n else None
-            need(config[1] == self.id, f"{name}: of another repository")
-            need(config.get(8) == last, f"{name}: does not follow the config before it")
+        slots = (attempt(name, lambda name: open_slot(name, self.read(name), kind, secret) or [])
+                 for name in self.names(2))
+        self.id, self.roots = next(filter(None, slots), (None, {}))
+        need(0 in self.roots, "keys: no key slot opens with this secret")
+        self.id_keys = [derive(word + " id", self.roots[0], self.id) for word in ("chunk", "tree")]
+        highest = max((int(name[7:]) for name in self.names(1)), default=1)
+        for n in range(1, highest + 1):
+            config = self.record(1, f"config/{n}")
+            before = blake3(self.read(f"config/{n - 1}")).digest() if n > 1 else None
+            need(config[1] == self.id and config.get(8) == before, f"config/{n}: a broken chain")
 
     def names(self, kind):
-        top = NAMES[kind].split("/")[0]
-        found = []
-        for folder, _, files in os.walk(os.path.join(self.path, top)):
-            found += [os.path.relpath(os.path.join(folder, file), self.path) for file in files]
-        for name in sorted(found):
-            if self.kind_of(name) == kind:
-                yield name
-            else:
-                warn(f"{name} is no name of format 1")
-
-    def kind_of(self, name):
-        for kind, pattern in enumerate(NAMES[1:], 1):
-            if found := re.fullmatch(pattern, name):
-                group, bits = NUMBERS.get(kind, (0, 0))
-                return kind if not group or int(found[group]) < 1 << bits else None
+        pattern = OBJECTS[kind].replace("ID", "[0-9a-f]{64}").replace("N", "(0|[1-9][0-9]*)")
+        walk = os.walk(os.path.join(self.path, pattern.split("/")[0]))
+        found = [os.path.relpath(os.path.join(above, name), self.path)
+                 for above, _, names in walk for name in names]
+        return sorted(name for name in found if re.fullmatch(pattern, name))
 
     def read(self, name, at=0, length=None):
-        try:
-            with open(os.path.join(self.path, name), "rb") as file:
-                file.seek(at)
-                data = file.read(length if length is not None else -1)
-        except OSError as error:
-            raise Bad(f"{name}: {error.strerror}") from None
-        need(length is None or len(data) == length, f"{name}: ends too early")
-        return data
+        with about(name), open(os.path.join(self.path, name), "rb") as file:
+            file.seek(at)
+            data = file.read(-1 if length is None else length)
+            need(length in (None, len(data)), "ends too early")
+            return data
 
-    def guard(self, name, work, *arguments):
-        """Does something with an object; when it is bad, says which one it was."""
-        try:
-            return work(*arguments)
-        except Bad as error:
-            raise Bad(str(error) if str(error).startswith(name) else f"{name}: {error}") from None
+    def kind_key(self, epoch, kind):
+        need(number(epoch) in self.roots, "no root key for its epoch")
+        return derive("object", self.roots[number(epoch)], self.id, epoch, bytes([kind]))
 
     def object_key(self, kind, header):
-        need(header[:6] == b"PRDO\1\0" and header[6] == kind, "no object of this kind of format 1")
+        need(header[:6] == b"PRDO\1\0" and header[6] == kind, "no object of this kind and version")
         need(header[7] in (1, 2) and not any(header[12:16]), "unknown suite or reserved bytes")
-        need(number(header[8:12]) in self.roots, "no root key for its epoch")
-        root = self.roots[number(header[8:12])]
-        key = derive("object", root, self.id, header[8:12], bytes([kind]))
-        return header[7], derive("object key", key, header[16:48])
+        return header[7], derive("object key", self.kind_key(header[8:12], kind), header[16:48])
 
-    def record(self, name):
-        return self.guard(name, self.open_record, name, self.read(name))
-
-    def open_record(self, name, data):
-        kind = self.kind_of(name)
-        need(512 <= len(data) <= 128 * MIB, "an object of a wrong length")
-        suite, key = self.object_key(kind, data[:48])
-        body = unseal(suite, key, 0, data[48:], self.id + data[:48] + name.encode())
-        return decode(inner(body, 64 * MIB), *RECORDS[kind])
+    def record(self, kind, name):
+        with about(name):
+            data = self.read(name)
+            suite, key = self.object_key(kind, data[:48])
+            body = unseal(suite, key, data[48:], self.id + data[:48] + name.encode())
+            return decode(inner(body), RECORDS[kind], 64 * MIB)
 
     def session_key(self, origin):
-        session, suite, epoch, _, wrapped, commitment = origin
-        need(wrapped == b"" and epoch in self.roots, "a wrapped key, or no root key for its epoch")
-        kind_key = derive("object", self.roots[epoch], self.id, epoch.to_bytes(4, "little"), b"\3")
+        session, suite, epoch, _, _, commitment = origin
+        kind_key = self.kind_key(epoch.to_bytes(4, "little"), 3)
         key = derive("session", kind_key, session, bytes([suite]))
-        need(derive("session commitment", key) == commitment, "forged: another session commitment")
+        need(suite in (1, 2) and derive("session commitment", key) == commitment, "another key")
         return key
 
-    # Index: from segments, or from the headers of packs.
-
-    def add_pack(self, pack, lengths, sealed_end, origins):
-        """The places of the frames of a pack, without chunks."""
-        frames, at = [], 128
-        for sealed, raw, codec, kind, origin, *_ in lengths:
-            need(origin < len(origins), "an origin that is not there")
-            need(40 <= sealed <= raw + 40, "a frame shorter than its seal or longer than its content")
-            need(codec or sealed == raw + 40, "lengths differ")
-            frames.append(Place(pack, at, sealed, raw, codec, kind, origins[origin], 0, 0))
-            at += sealed
-        need(sealed_end in (None, at), "frames end elsewhere")
-        return frames
-
-    def open_segment(self, name, data):
-        session, seq, own = re.fullmatch(NAMES[4], name).groups()
+    def open_segment(self, name):
+        session, seq, own = name[6:].split("-")
+        data = self.read(name)
         need(blake3(data).hexdigest() == own, "its bytes are not those of its name")
-        need(len(data) >= 512, "ends too early")
         suite, key = self.object_key(4, data[:48])
         associated = self.id + data[:48] + f"index/{session}-{seq}".encode()
-        trailer = unseal(suite, key, 2**64 - 1, data[-40:], associated)
-        total, at, length = (number(trailer[n : n + 8]) for n in (0, 8, 16))
+        total, at, length = numbers(unseal(suite, key, data[-40:], associated, 2**64 - 1), 8)
         need(total == len(data) == at + length + 40 and at >= 48, "a trailer of other lengths")
-        fence = unseal(suite, key, 2**64 - 2, data[at : at + length], associated)
-        fence = decode(inner(fence, 64 * MIB), FENCE, 64 * MIB)
-        packs = [self.add_pack(pack, frames, None, fence[0]) for pack, _, frames in fence[1]]
-        need(len({pack[0] for pack in fence[1]}) == len(packs), "a pack twice")
+        fence = inner(unseal(suite, key, data[at:at + length], associated, 2**64 - 2))
+        fence = decode(fence, FENCE, 64 * MIB)
+        packs = [frames_of(pack.hex(), frames, fence[0])[0] for pack, _, frames in fence[1]]
         offset, entries = 48, []
-        ascending([first for first, _, _ in fence[2]])
         for n, (first, sealed, count) in enumerate(fence[2]):
-            need(offset + sealed <= at, "a block beyond the fence")
-            block = unseal(suite, key, n, data[offset : offset + sealed], associated)
-            block = decode(inner(block, MIB, padded=False), BLOCK, MIB)
-            need(len(block) == count and block[0][0] == first, "another block than the fence says")
+            block = inner(unseal(suite, key, data[offset:offset + sealed], associated, n), MIB)
+            block = decode(block, BLOCK, MIB)
+            need(len(block) == count <= 4096 and block[0][0] == first, "another block")
             entries, offset = entries + block, offset + sealed
         need(offset == at, "blocks end elsewhere")
-        ascending(entries)
-        bits, filter_bits = -(-len(entries) * 10 // 64) * 64, 0
-        for a, b in {(number(entry[0][:8]), number(entry[0][8:16]) | 1) for entry in entries}:
-            for i in range(7):
-                filter_bits |= 1 << (a + i * b) % 2**64 % bits
-        need(filter_bits.to_bytes(bits // 8, "little") == fence[3], "a filter of other chunks")
-        found = []
+        rising(entries)
+        rising([block[0] for block in fence[2]])
+        bits, ones = -(-len(entries) * 10 // 64) * 64, set()
+        for a, b in [numbers(entry[0][:16], 8) for entry in entries]:
+            ones |= {(a + i * (b | 1)) % 2**64 % bits for i in range(7)}
+        need(sum(1 << bit for bit in ones) == number(fence[3]) and len(fence[3]) * 8 == bits, "filter")
         for chunk, pack, frame, start, length in entries:
             need(pack < len(packs) and frame < len(packs[pack]), "a frame that is not there")
-            need(start + length <= packs[pack][frame].raw, "a chunk beyond its frame")
-            found.append((chunk, packs[pack][frame]._replace(offset=start, length=length)))
-        return own, fence, found
+            yield chunk, packs[pack][frame]._replace(offset=start, length=length)
+        self.skipped |= {segment.hex() for segment in fence[4]}
 
     def open_pack(self, name):
         prefix, size = self.read(name, 0, 128), os.path.getsize(os.path.join(self.path, name))
-        need(prefix[:6] == b"PRDP\1\0" and prefix[6] in (1, 2) and prefix[7] == 1, "no pack")
-        need(not any(prefix[12:24]) and not any(prefix[88:]), "flags or reserved bytes")
-        need(size >= 128 + 40 + 64, "ends too early")
-        epoch, session = number(prefix[8:12]), prefix[24:56]
-        session_key = self.session_key((session, prefix[6], epoch, 1, b"", prefix[56:88]))
-        sealed = self.read(name, size - 64, 64)
-        key = derive("pack trailer", session_key, sealed[:24])
-        trailer = unseal(prefix[6], key, 0, sealed[24:], prefix)
-        total, end, length = (number(trailer[n : n + 8]) for n in (0, 8, 16))
-        need(total == size and 128 <= end <= size - 64 - length, "a trailer of other lengths")
-        need(40 <= length <= 64 * MIB + 40, "a header of a wrong length")
-        sealed = self.read(name, size - 64 - length, length)
-        key = derive("pack header", session_key, sealed[:24])
-        header = decode(unseal(prefix[6], key, 0, sealed[24:], prefix), HEADER, 64 * MIB)
-        frames, found = self.add_pack(bytes.fromhex(name[-64:]), header[1], end, header[0]), []
-        need(frames, "a pack without frames")
-        for place, record in zip(frames, header[1]):
+        need(prefix[:6] == b"PRDP\1\0" and prefix[7] == 1, "no pack of this version")
+        need(not any(prefix[12:24] + prefix[88:]), "flags or reserved bytes")
+        origin = prefix[24:56], prefix[6], number(prefix[8:12]), 1, b"", prefix[56:88]
+        session_key = self.session_key(origin)
+        def part(at, length, context):
+            sealed = self.read(name, at, length)
+            key = derive(context, session_key, sealed[:24])
+            return unseal(prefix[6], key, sealed[24:], prefix)
+        total, end, length = numbers(part(size - 64, 64, "pack trailer"), 8)
+        need(total == size and end + length + 64 <= size and length <= 64 * MIB + 40, "lengths")
+        header = decode(part(size - 64 - length, length, "pack header"), HEADER, 64 * MIB)
+        frames, frames_end = frames_of(name[-64:], header[1], header[0])
+        need(frames and frames_end == end, "frames end elsewhere")
+        for frame, (*_, chunks) in zip(frames, header[1]):
             offset = 0
-            need(1 <= len(record[5]) <= 65_536, "a wrong number of chunks")
-            for chunk, length in record[5]:
-                found.append((chunk, place._replace(offset=offset, length=length)))
+            for chunk, length in chunks:
+                yield chunk, frame._replace(offset=offset, length=length)
                 offset += length
-            need(offset == place.raw, "chunks of other lengths than their frame")
-        return found
+            need(offset == frame.raw, "chunks of other lengths than their frame")
 
-    def load(self):
-        self.places, segments, known, self.packs_left = {}, {}, set(), False
-        for name in () if self.from_packs else self.names(4):
-            try:
-                own, fence, found = self.guard(name, self.open_segment, name, self.read(name))
-                segments[own] = fence, found
-            except Bad as error:
-                warn(error)
-        skipped = {other.hex() for fence, _ in segments.values() for other in fence[4]}
-        for own, (fence, found) in segments.items():
-            known |= {pack[0].hex() for pack in fence[1]}
-            for chunk, place in found if own not in skipped else ():
-                self.places.setdefault(chunk, []).append(place)
-        self.other_packs = [name for name in self.names(3) if name[-64:] not in known]
-        if self.from_packs:
-            self.load_packs()
+    def load_segments(self):
+        self.places, self.skipped, self.known = defaultdict(list), set(), set()
+        names = [] if self.from_packs else self.names(4)
+        for name, said in [(name, attempt(name, self.open_segment)) for name in names]:
+            self.known |= {place.pack for _, place in said}
+            for chunk, place in said if name[-64:] not in self.skipped else ():
+                self.places[chunk].append(place)
 
     def load_packs(self):
-        """Packs that no segment names: the last place to look."""
-        while self.other_packs:
-            name = self.other_packs.pop()
-            try:
-                for chunk, place in self.guard(name, self.open_pack, name):
-                    self.places.setdefault(chunk, []).append(place)
-            except Bad as error:
-                warn(error)
+        for name in [name for name in self.names(3) if name[-64:] not in self.known]:
+            self.known.add(name[-64:])
+            for chunk, place in attempt(name, self.open_pack):
+                self.places[chunk].append(place)
 
-    # Content.
+    # --- Content
 
     @functools.lru_cache(maxsize=16)
-    def frame(self, place):
-        name = f"packs/{place.pack.hex()[:2]}/{place.pack.hex()}"
-        return self.guard(name, self.open_frame, name, place)
-
-    def open_frame(self, name, place):
-        data = self.read(name, place.at, place.sealed)
-        session, suite, epoch = place.origin[:3]
-        meaning = bytes([place.kind, place.codec]) + place.raw.to_bytes(4, "little")
-        meaning = self.id + bytes([suite]) + epoch.to_bytes(4, "little") + session + meaning
-        key = derive("frame", self.session_key(place.origin), data[:24])
-        return plain(place.codec, unseal(suite, key, 0, data[24:], meaning), place.raw)
+    def frame(self, name, place):
+        sealed, (session, suite, epoch) = self.read(name, place.at, place.sealed), place.origin[:3]
+        meaning = self.id + bytes([suite]) + epoch.to_bytes(4, "little") + session
+        meaning += bytes([place.kind, place.codec]) + place.raw.to_bytes(4, "little")
+        key = derive("frame", self.session_key(place.origin), sealed[:24])
+        return inflate(place.codec, unseal(suite, key, sealed[24:], meaning), place.raw, 16 * MIB)
 
     def chunk(self, chunk, kind):
+        """The raw chunk from the first place that is good; packs no segment names come last."""
         if self.places is None:
-            self.load()
-        why = ["it is in no index segment and no pack"]
-        for last in (False, True):
-            for place in self.places.get(chunk, ()):
+            self.load_segments()
+        tried = []
+        for look in (lambda: None, self.load_packs):
+            look()
+            for place in self.places[chunk][len(tried):]:
+                name = f"packs/{place.pack[:2]}/{place.pack}"
                 try:
-                    frame = self.frame(place._replace(origin=tuple(place.origin), offset=0, length=0))
-                    raw = frame[place.offset : place.offset + place.length]
-                    keyed = blake3(raw, key=self.id_keys[kind]).digest()
-                    need(place.kind == kind and keyed == chunk, f"packs/{place.pack.hex()}: other content")
+                    with about(name):
+                        raw = self.frame(name, place._replace(offset=0, length=0))
+                        raw = raw[place.offset:place.offset + place.length]
+                        keyed = blake3(raw, key=self.id_keys[kind]).digest()
+                        need(place.kind == kind and keyed == chunk, "content of another id")
                     return raw
                 except Bad as error:
-                    why.append(str(error))
-            if not last:
-                self.load_packs()
-        raise Bad(f"chunk {chunk.hex()}: {'; '.join(why[1:] or why)}")
+                    tried.append(str(error))
+        raise Bad(f"chunk {chunk.hex()}: {'; '.join(tried) or 'in no segment and no pack'}")
 
     def pieces(self, level, pieces):
-        """The data chunks of a chunk list."""
         for chunk, length in pieces:
-            if level == 0:
-                data = self.chunk(chunk, 0)
-                need(len(data) == length, f"chunk {chunk.hex()}: another length than its list says")
-                yield data
-                continue
-            _, below, page = self.guard(f"chunk {chunk.hex()}", decode, self.chunk(chunk, 1), PAGE, MIB)
-            need(below == level - 1 and 1 <= len(page) <= 4096, f"chunk {chunk.hex()}: another level")
-            need(sum(part[1] for part in page) == length, f"chunk {chunk.hex()}: another sum")
-            yield from self.pieces(below, page)
+            raw, page = self.chunk(chunk, int(level > 0)), []
+            with about(f"chunk {chunk.hex()}"):
+                if level:
+                    _, below, page = decode(raw, PAGE, MIB)
+                    need(below == level - 1 <= 3, "a page of another level")
+                need((sum(part[1] for part in page) if level else len(raw)) == length, "length")
+            yield from self.pieces(below, page) if level else [raw]
 
-    def node(self, chunk, level, promised, first=None):
-        name, kind = f"chunk {chunk.hex()}", BRANCH if level else LEAF
-        _, own, elements = self.guard(name, decode, self.chunk(chunk, 1), kind, 8 * MIB)
-        need(own == level and 1 <= len(elements) <= 4096, f"{name}: another level or length")
-        need(first in (None, elements[0][0]), f"{name}: another first name")
-        ascending([element[0] for element in elements], f"{name}: names out of order")
-        sums = [sum(element[n] for element in elements) for n in (2, 3)] if level else promised
-        need(sums == promised, f"{name}: other sums than promised")
+    def node(self, chunk, level, first=None):
+        raw = self.chunk(chunk, 1)
+        with about(f"chunk {chunk.hex()}"):
+            _, own, elements = decode(raw, BRANCH if level else LEAF, 8 * MIB)
+            need(own == level <= 4 and elements, "a node of another level, or empty")
+            names = [element[0] for element in elements]
+            need(first in (None, names[0]), "a node of another first name")
+            rising(names)
         for element in elements:
-            if level:
-                yield from self.node(element[1], level - 1, element[2:], element[0])
-            else:
-                self.guard(f"{name}: {element[0]!r}", check_entry, element)
-                yield element
+            yield from self.node(element[1], level - 1, element[0]) if level else [element]
 
     def walk(self, reference, above=b""):
-        """All entries below a tree reference with their paths, parents before children."""
+        """All entries with their paths, directories before what they hold."""
         count, size, last = 0, 0, b""
-        for entry in self.node(reference[0], reference[1], reference[2:]):
-            need(entry[0] > last, f"chunk {reference[0].hex()}: names out of order")
-            path, last = above + b"/" + entry[0], entry[0]
+        for entry in self.node(*reference[:2]):
+            path = above + b"/" + entry[0]
+            with about(os.fsdecode(path)):
+                need(entry[0] > last and entry[1] < len(KINDS), "order or kind")
+                content = sum(part[1] for part in entry.get(13, []) + entry.get(14, [0, []])[1])
+                need(content == entry.get(12, 0), "content and holes are not the size")
             yield path, entry
             below = (yield from self.walk(entry[15], path)) if 15 in entry else (0, 0)
-            count, size = count + 1 + below[0], size + entry.get(12, 0) + below[1]
-        need([count, size] == reference[2:], f"chunk {reference[0].hex()}: other sums than promised")
+            count, size, last = count + 1 + below[0], size + content + below[1], entry[0]
+        need([count, size] == reference[2:], f"chunk {reference[0].hex()}: other sums")
         return count, size
 
     def snapshots(self):
-        """Session to snapshot; tombstones are read first."""
-        tombs = [(name, self.record(name)) for name in self.names(7)]
-        for name, tomb in tombs:
-            ascending(tomb[0], f"{name}: out of order")
-            need(bytes.fromhex(name[6:]) in tomb[0], f"{name}: of another session")
-        forgotten = {session.hex() for _, tomb in tombs for session in tomb[0]}
-        found = {name[10:]: self.record(name) for name in self.names(6) if name[10:] not in forgotten}
-        found = {session: decision[1] for session, decision in found.items() if decision[0] == 0}
+        tombs = [self.record(7, name) for name in self.names(7)]
+        forgotten = {session.hex() for tomb in tombs for session in tomb[0]}
+        names = [name for name in self.names(6) if name[10:] not in forgotten]
+        decisions = [(name[10:], self.record(6, name)) for name in names]
+        found = {session: value[1] for session, value in decisions if value[0] == 0}
         for name in sorted(self.names(9), key=lambda name: int(name.split("/")[2])):
             if (session := name.split("/")[1]) in found:
-                note = self.record(name)
-                need(note[0].hex() == session, f"{name}: about another session")
-                changed = {6: note.get(2), 14: note.get(4), "pinned": note.get(3)}
-                found[session] |= {key: value for key, value in changed.items() if value is not None}
+                note = self.record(9, name)
+                said = {6: note.get(2), "pinned": note.get(3), 14: note.get(4)}
+                found[session] |= {key: value for key, value in said.items() if value is not None}
         return dict(sorted(found.items(), key=lambda pair: pair[1][2]))
 
+# --- Commands
 
-def check_entry(entry):
-    must, may = ENTRY_KINDS[entry[1]]
-    special = entry.keys() & {9, 10, 11, 12, 13, 14, 15, 17, 18}
-    need(must <= special <= must | may, "fields that this kind must or must not have")
-    for ranges in (entry.get(13, []), entry.get(18, [])):
-        ends = [0] + [offset + length for offset, length in ranges]
-        need(all(a < r[0] or not n for n, (a, r) in enumerate(zip(ends, ranges))), "ranges too close")
-        need(ends[-1] <= entry.get(12, 0), "a range beyond the end")
-    level, pieces = entry.get(14, (0, []))
-    need(len(pieces) <= 16 and (pieces or 14 not in entry), "a wrong number of pieces")
-    need(level or all(piece[1] <= 16 * MIB for piece in pieces), "a chunk that is too long")
-    total = sum(part[1] for part in pieces + entry.get(13, []))
-    need(total == entry.get(12, 0), "content and holes do not add up to the size")
-    names = [name for name, _ in entry.get(8, [])]
-    ascending(names, "attributes out of order")
-    need(names or 8 not in entry, "no attributes")
+def readable(value):
+    return value.decode("utf-8", "backslashreplace") if type(value) is bytes else value
 
-
-# --- Commands ----------------------------------------------------------------------------------
-
-
-def shown(data):
-    return data.decode("utf-8", "backslashreplace")
-
+def show(record, names, **fields):
+    fields |= {name: record.get(key) for name, key in names.items()}
+    print(json.dumps({name: readable(v) for name, v in fields.items() if v is not None}))
 
 def nanoseconds(time):
     return time[0] * 10**9 + time[1]
 
+def show_snapshot(session, snapshot):
+    names = dict(host=4, user=5, tags=6, program=7, description=14, pinned="pinned")
+    show(snapshot, names, session=session, time=nanoseconds(snapshot[2]))
 
 def show_entry(path, entry):
-    line = {"path": shown(path), "type": KIND_NAMES[entry[1]], "mode": entry[2]}
-    line |= {"uid": entry[3], "gid": entry[4], "size": entry.get(12), "device": entry.get(10)}
-    line |= {"user": entry.get(5), "group": entry.get(6), "target": entry.get(11)}
-    line |= {"mtime": nanoseconds(entry[7]) if 7 in entry else None, "link": entry.get(9)}
-    line |= {"holes": entry.get(13), "lost": entry.get(18), "flags": entry.get(16)}
-    line |= {"xattrs": {shown(name): value.hex() for name, value in entry.get(8, [])} or None}
-    line = {key: shown(v) if type(v) is bytes else v for key, v in line.items() if v is not None}
-    print(json.dumps(line))
+    names = dict(mode=2, uid=3, gid=4, user=5, group=6, link=9, device=10, target=11, size=12,
+                 holes=13, flags=16, lost=18)
+    mtime = nanoseconds(entry[7]) if 7 in entry else None
+    xattrs = {readable(name): value.hex() for name, value in entry.get(8, [])} or None
+    show(entry, names, path=path, type=KINDS[entry[1]], mtime=mtime, xattrs=xattrs)
 
-
-def restore(repository, root, target):
-    os.makedirs(target, exist_ok=True)
+def restore(repository, entries, target):
     links, directories = {}, []
-    for path, entry in repository.walk(root):
-        place, kind, mode = os.fsencode(target) + path, entry[1], entry[2]
-        group = tuple(entry.get(9, ()))
-        if group in links:
-            os.link(links[group], place, follow_symlinks=False)
+    for path, entry in entries:
+        place, kind, link = target + path, entry[1], tuple(entry.get(9, ()))
+        if link in links:
+            os.link(links[link], place, follow_symlinks=False)
             continue
-        if group:
-            links[group] = place
+        links |= {link: place} if link else {}
         if kind == 0:
             restore_file(repository, entry, place)
         elif kind == 1:
@@ -597,27 +435,23 @@ def restore(repository, root, target):
         elif kind == 2:
             os.symlink(entry[11], place)
         else:
-            types = {3: stat.S_IFIFO, 4: stat.S_IFCHR, 5: stat.S_IFBLK, 6: stat.S_IFSOCK}
-            os.mknod(place, types[kind] | 0o600, os.makedev(*entry.get(10, (0, 0))))
+            bits = {3: stat.S_IFIFO, 4: stat.S_IFCHR, 5: stat.S_IFBLK, 6: stat.S_IFSOCK}[kind]
+            os.mknod(place, bits | 0o600, os.makedev(*entry.get(10, (0, 0))))
         restore_metadata(place, entry)
-    for place, entry in reversed(directories):
-        restore_metadata(place, entry)
-
+    [restore_metadata(*directory) for directory in reversed(directories)]
 
 def restore_file(repository, entry, place):
-    """Fills what lies between the holes, in order."""
-    ranges, at = [], 0
-    for offset, length in entry.get(13, []) + [[entry[12], 0]]:
-        ranges, at = ranges + [(at, offset)] * (at < offset), offset + length
+    holes = entry.get(13, [])
+    at = 0
     with open(place, "xb") as file:
-        for data in repository.pieces(*entry.get(14, (0, []))):
-            while data:
-                start, end = ranges.pop(0)
-                file.seek(start)
-                start += file.write(data[: end - start])
-                data = data[start - file.tell() + len(data) :] if False else data[end - start :]
+        for raw in repository.pieces(*entry.get(14, (0, []))):
+            while raw:
+                while holes and holes[0][0] == at:
+                    at, holes = at + holes[0][1], holes[1:]
+                part = raw[:holes[0][0] - at] if holes else raw
+                file.seek(at)
+                at, raw = at + file.write(part), raw[len(part):]
         file.truncate(entry[12])
-
 
 def restore_metadata(place, entry):
     if os.geteuid() == 0:
@@ -631,5 +465,41 @@ def restore_metadata(place, entry):
             if error.errno != errno.ENOTSUP:
                 raise
     if 7 in entry:
-        time = nanoseconds(entry[7])
-        os.utime(place, ns=(time, time), follow_symlinks=False)
+        os.utime(place, ns=(nanoseconds(entry[7]),) * 2, follow_symlinks=False)
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("repository")
+    secrets = parser.add_mutually_exclusive_group(required=True)
+    secrets.add_argument("--key-file", metavar="FILE")
+    secrets.add_argument("--passphrase", metavar="TEXT")
+    secrets.add_argument("--recovery-code", metavar="TEXT")
+    parser.add_argument("--from-packs", action="store_true", help="do without index segments")
+    parser.add_argument("command", choices=["list", "ls", "restore"])
+    parser.add_argument("snapshot", nargs="?", default="", help="start of its session id")
+    parser.add_argument("target", nargs="?", help="a directory that does not exist")
+    given = parser.parse_args()
+    if given.passphrase is not None:
+        secret = 1, os.fsencode(given.passphrase)
+    elif given.key_file:
+        secret = 2, key_from_code("pkf", open(given.key_file).read())
+    else:
+        secret = 3, key_from_code("prc", given.recovery_code)
+    repository = Repository(given.repository, *secret, given.from_packs)
+    snapshots = repository.snapshots()
+    if given.command == "list":
+        return [show_snapshot(*pair) for pair in snapshots.items()]
+    found = [session for session in snapshots if session.startswith(given.snapshot)]
+    need(len(found) == 1, f"snapshot {given.snapshot}: {len(found)} are called so")
+    entries = (pair for component in snapshots[found[0]][0] if 3 in component
+               for pair in repository.walk(component[3]))
+    if given.command == "ls":
+        return [show_entry(*pair) for pair in entries]
+    os.mkdir(given.target, 0o700)
+    restore(repository, entries, os.fsencode(given.target))
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (Bad, OSError) as error:
+        sys.exit(f"error: {error}")

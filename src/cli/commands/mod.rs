@@ -1,0 +1,49 @@
+//! One file a command: arguments to options, one operation, report to text or JSON.
+
+mod backup;
+mod check;
+mod init;
+mod key;
+mod ls;
+mod restore;
+mod snapshots;
+mod version;
+
+use super::context::Context;
+use super::exit::Outcome;
+use crate::base::Result;
+
+/// Generates the list of commands and the way to each.
+macro_rules! commands {
+    ($($variant:ident => $module:ident,)+) => {
+        #[derive(Debug, clap::Subcommand)]
+        pub(crate) enum Command {
+            $($variant($module::Args),)+
+        }
+
+        impl Command {
+            /// Runs the command.
+            ///
+            /// # Errors
+            /// Those of the command.
+            pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
+                let outcome = match self {
+                    $(Self::$variant(args) => $module::run(context, args)?,)+
+                };
+                context.ui.flush()?;
+                Ok(outcome)
+            }
+        }
+    };
+}
+
+commands! {
+    Init => init,
+    Backup => backup,
+    Snapshots => snapshots,
+    Ls => ls,
+    Restore => restore,
+    Check => check,
+    Key => key,
+    Version => version,
+}

@@ -1,0 +1,75 @@
+//! How a person asks: arguments in, one operation, text or JSON out.
+//!
+//! `args` is what was typed, `settings` what is meant; `context` is what a command works with;
+//! `ui` is the only place that writes to a terminal.
+
+mod args;
+mod cache_home;
+mod commands;
+mod configuration;
+mod context;
+mod embedded;
+mod environment;
+mod exit;
+mod identity;
+mod key_file;
+mod manual;
+mod password_command;
+mod secret;
+mod settings;
+mod signals;
+mod ui;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use crate::base::Result;
+use crate::source::limits::raise_open_file_limit;
+use args::Cli;
+use context::Context;
+use environment::Environment;
+use exit::Outcome;
+use settings::Settings;
+use ui::Ui;
+
+pub use manual::manual;
+
+/// Runs the command that the arguments of this process ask for.
+pub fn main() -> ExitCode {
+    // Before any secret is in memory: no core file, no reading by other processes of this user.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    raise_open_file_limit();
+    ui::panic::install();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version end here as well; a reader that has gone is no reason to fail.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(exit::USAGE));
+        }
+    };
+    let environment = Environment::read();
+    let ui = Arc::new(Ui::new(&cli.global, &environment));
+    // A panic has been told about by the hook.
+    let result = catch_unwind(AssertUnwindSafe(|| run(&cli, environment, &ui)));
+    let code = match result {
+        Ok(Ok(outcome)) => exit::code(outcome),
+        Ok(Err(error)) if ui::is_closed_pipe(&error) => exit::code(Outcome::Done),
+        Ok(Err(error)) => {
+            let code = exit::code_of(error.kind);
+            ui.fail(&error, code);
+            code
+        }
+        Err(_) => exit::FAILED,
+    };
+    ExitCode::from(code)
+}
+
+fn run(cli: &Cli, environment: Environment, ui: &Arc<Ui>) -> Result<Outcome> {
+    let settings = Settings::new(&cli.global, &environment)?;
+    let context = Context::new(settings, environment, Arc::clone(ui));
+    cli.command.run(&context)
+}

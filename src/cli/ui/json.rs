@@ -1,0 +1,375 @@
+//! The structures of `--json`, with restic's names.
+
+use serde::Serialize;
+
+use crate::base::Timestamp;
+use crate::base::text::escape;
+use crate::format::entry::{Entry, EntryKind};
+use crate::format::slot::SlotKind;
+use crate::repo::snapshots::Committed;
+
+use super::text;
+
+/// One line of JSON.
+pub(crate) fn line(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("our structures have string keys only")
+}
+
+/// A path as text. Bytes that are not UTF-8 are replaced; [`raw_path`] keeps them.
+pub(crate) fn path(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Hex digits of a path that is not UTF-8.
+fn raw_path(bytes: &[u8]) -> Option<String> {
+    std::str::from_utf8(bytes).is_err().then(|| hex::encode(bytes))
+}
+
+/// `notice` or `warning`.
+#[derive(Serialize)]
+pub(crate) struct Notice<'a> {
+    message_type: &'static str,
+    message: &'a str,
+}
+
+impl<'a> Notice<'a> {
+    pub(crate) fn new(message_type: &'static str, message: &'a str) -> Self {
+        Self { message_type, message }
+    }
+}
+
+/// `exit_error`: what ended the run.
+#[derive(Serialize)]
+pub(crate) struct ExitError {
+    pub(crate) message_type: &'static str,
+    pub(crate) code: u8,
+    pub(crate) message: String,
+    pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+}
+
+/// `error`: what did not end the run.
+#[derive(Serialize)]
+pub(crate) struct Problem {
+    pub(crate) message_type: &'static str,
+    pub(crate) error: Message,
+    pub(crate) during: &'static str,
+    pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) hint: Option<String>,
+}
+
+/// The inner part of [`Problem`].
+#[derive(Serialize)]
+pub(crate) struct Message {
+    pub(crate) message: String,
+}
+
+/// `status`: how far a run is.
+#[derive(Serialize)]
+pub(crate) struct Status {
+    pub(crate) message_type: &'static str,
+    pub(crate) seconds_elapsed: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) seconds_remaining: Option<u64>,
+    pub(crate) percent_done: f64,
+    pub(crate) total_files: u64,
+    pub(crate) files_done: u64,
+    pub(crate) total_bytes: u64,
+    pub(crate) bytes_done: u64,
+    pub(crate) error_count: u64,
+    pub(crate) current_files: Vec<String>,
+}
+
+/// `initialized`: a new repository.
+#[derive(Serialize)]
+pub(crate) struct Initialized {
+    pub(crate) message_type: &'static str,
+    pub(crate) id: String,
+    pub(crate) repository: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recovery_code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) notice: Option<String>,
+}
+
+/// Sums of a snapshot.
+#[derive(Serialize)]
+pub(crate) struct SnapshotSummary {
+    backup_start: String,
+    backup_end: String,
+    data_added: u64,
+    data_added_packed: u64,
+    total_files_processed: u64,
+    total_bytes_processed: u64,
+    error_count: u64,
+}
+
+/// A snapshot, as in restic's list.
+#[derive(Serialize)]
+pub(crate) struct Snapshot {
+    /// Only where several kinds of objects are printed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) struct_type: Option<&'static str>,
+    time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tree: Option<String>,
+    paths: Vec<String>,
+    hostname: String,
+    username: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    description: Option<String>,
+    program_version: String,
+    summary: SnapshotSummary,
+    id: String,
+    short_id: String,
+}
+
+impl Snapshot {
+    pub(crate) fn new(committed: &Committed) -> Self {
+        let snapshot = &committed.snapshot;
+        let components = &snapshot.components;
+        let sum = |of: fn(&crate::format::snapshot::Statistics) -> u64| {
+            components.iter().map(|component| of(&component.statistics)).sum()
+        };
+        Self {
+            message_type: None,
+            struct_type: None,
+            time: snapshot.time.to_rfc3339(),
+            parent: snapshot.parent.map(|id| id.to_hex()),
+            tree: components.iter().find_map(|c| c.root).map(|root| root.id.to_hex()),
+            paths: components.iter().flat_map(|c| &c.paths).map(|p| path(&p.0)).collect(),
+            hostname: snapshot.host.clone(),
+            username: snapshot.user.clone(),
+            tags: snapshot.tags.clone(),
+            description: snapshot.description.clone(),
+            program_version: snapshot.program.clone(),
+            summary: SnapshotSummary {
+                backup_start: snapshot.time.to_rfc3339(),
+                backup_end: snapshot.finished.to_rfc3339(),
+                data_added: sum(|s| s.new_bytes),
+                data_added_packed: sum(|s| s.stored_bytes),
+                total_files_processed: sum(|s| s.file_count),
+                total_bytes_processed: sum(|s| s.content_bytes),
+                error_count: sum(|s| s.problem_count),
+            },
+            id: committed.id.to_hex(),
+            short_id: committed.id.short(),
+        }
+    }
+}
+
+/// `node`: one line of `ls`.
+#[derive(Serialize)]
+pub(crate) struct Node {
+    message_type: &'static str,
+    struct_type: &'static str,
+    name: String,
+    #[serde(rename = "type")]
+    kind: &'static str,
+    path: String,
+    /// Hex digits of the path, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    uid: u32,
+    gid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    size: Option<u64>,
+    mode: u32,
+    permissions: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mtime: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    linktarget: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    inode: Option<u64>,
+}
+
+impl Node {
+    pub(crate) fn new(full: &[u8], entry: &Entry) -> Self {
+        Self {
+            message_type: "node",
+            struct_type: "node",
+            name: path(&entry.name),
+            kind: entry.kind.noun(),
+            path: path(full),
+            path_hex: raw_path(full),
+            uid: entry.uid,
+            gid: entry.gid,
+            user: entry.user.as_deref().map(path),
+            group: entry.group.as_deref().map(path),
+            size: entry.size,
+            mode: go_mode(entry),
+            permissions: text::permissions(entry),
+            mtime: entry.mtime.map(Timestamp::to_rfc3339),
+            linktarget: entry.target.as_deref().map(path),
+            inode: entry.link.map(|link| link.inode),
+        }
+    }
+}
+
+/// Mode bits as Go's `os.FileMode` has them, which is what restic prints.
+fn go_mode(entry: &Entry) -> u32 {
+    let kind = match entry.kind {
+        EntryKind::File => 0,
+        EntryKind::Directory => 1 << 31,
+        EntryKind::Symlink => 1 << 27,
+        EntryKind::Fifo => 1 << 25,
+        EntryKind::Socket => 1 << 24,
+        EntryKind::BlockDevice => 1 << 26,
+        EntryKind::CharDevice => 1 << 26 | 1 << 21,
+    };
+    let special = [(0o4000, 1 << 23), (0o2000, 1 << 22), (0o1000, 1 << 20)];
+    special
+        .into_iter()
+        .filter(|(unix, _)| entry.mode & unix != 0)
+        .fold(kind | entry.mode & 0o777, |mode, (_, go)| mode | go)
+}
+
+/// `summary` of `backup`.
+#[derive(Serialize)]
+pub(crate) struct BackupSummary {
+    pub(crate) message_type: &'static str,
+    pub(crate) files_new: u64,
+    pub(crate) files_changed: u64,
+    pub(crate) files_unmodified: u64,
+    pub(crate) data_blobs: u64,
+    pub(crate) tree_blobs: u64,
+    pub(crate) data_added: u64,
+    pub(crate) data_added_packed: u64,
+    pub(crate) packs_added: u64,
+    pub(crate) total_files_processed: u64,
+    pub(crate) total_dirs_processed: u64,
+    pub(crate) total_bytes_processed: u64,
+    pub(crate) backup_start: String,
+    pub(crate) backup_end: String,
+    pub(crate) total_duration: f64,
+    pub(crate) error_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<String>,
+    pub(crate) snapshot_id: String,
+}
+
+/// `summary` of `restore`.
+#[derive(Serialize)]
+pub(crate) struct RestoreSummary {
+    pub(crate) message_type: &'static str,
+    pub(crate) seconds_elapsed: u64,
+    pub(crate) total_files: u64,
+    pub(crate) files_restored: u64,
+    pub(crate) total_bytes: u64,
+    pub(crate) bytes_restored: u64,
+    pub(crate) error_count: u64,
+    pub(crate) snapshot_id: String,
+}
+
+/// `error` of `check`: one finding.
+#[derive(Serialize)]
+pub(crate) struct Finding<'a> {
+    pub(crate) message_type: &'static str,
+    pub(crate) message: String,
+    pub(crate) object: &'a str,
+    pub(crate) hint: &'a str,
+    pub(crate) affected: &'a [String],
+}
+
+/// `summary` of `check`.
+#[derive(Serialize)]
+pub(crate) struct CheckSummary<'a> {
+    pub(crate) message_type: &'static str,
+    pub(crate) num_errors: u64,
+    pub(crate) broken_packs: Vec<&'a str>,
+    pub(crate) snapshot_count: u64,
+    pub(crate) pack_count: u64,
+    pub(crate) chunk_count: u64,
+    pub(crate) read_bytes: u64,
+}
+
+/// One key slot.
+#[derive(Serialize)]
+pub(crate) struct KeySlot {
+    pub(crate) current: bool,
+    pub(crate) id: String,
+    pub(crate) kind: &'static str,
+    #[serde(rename = "userName")]
+    pub(crate) user_name: String,
+    #[serde(rename = "hostName")]
+    pub(crate) host_name: String,
+    pub(crate) created: String,
+    pub(crate) label: String,
+}
+
+/// `key_added`, `key_removed` or `key_changed`.
+#[derive(Serialize)]
+pub(crate) struct KeyChange {
+    pub(crate) message_type: &'static str,
+    pub(crate) id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) key_file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) recovery_code: Option<String>,
+}
+
+/// `version`.
+#[derive(Serialize)]
+pub(crate) struct Version {
+    pub(crate) message_type: &'static str,
+    pub(crate) version: &'static str,
+    pub(crate) format: u16,
+    pub(crate) os: &'static str,
+    pub(crate) arch: &'static str,
+}
+
+/// The word for what opens a slot.
+pub(crate) fn slot_kind(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Passphrase => "passphrase",
+        SlotKind::KeyFile => "key-file",
+        SlotKind::RecoveryCode => "recovery-code",
+    }
+}
+
+/// What is being worked on, for a status.
+pub(crate) fn current(bytes: &[u8]) -> Vec<String> {
+    if bytes.is_empty() { Vec::new() } else { vec![escape(bytes)] }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes_are_those_of_go() {
+        let mode = |kind, mode| {
+            let mut entry = Entry::new(b"x", kind);
+            entry.mode = mode;
+            go_mode(&entry)
+        };
+        // As `restic ls --json` prints them.
+        assert_eq!(mode(EntryKind::Directory, 0o755), 2_147_484_141);
+        assert_eq!(mode(EntryKind::File, 0o644), 420);
+        assert_eq!(mode(EntryKind::Symlink, 0o777), 134_218_239);
+        assert_eq!(mode(EntryKind::Directory, 0o1777), 2_148_532_735);
+    }
+
+    #[test]
+    fn names_cannot_leave_their_string() {
+        let node = Node::new(b"/\xff\"\n", &Entry::new(b"\xff\"\n", EntryKind::Fifo));
+        let text = line(&node);
+        let expect = "\"path\":\"/\u{fffd}\\\"\\n\",\"path_hex\":\"2fff220a\"";
+        assert!(text.contains(expect), "{text}");
+    }
+}

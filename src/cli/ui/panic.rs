@@ -1,0 +1,22 @@
+//! What is said when the program itself is wrong.
+
+use std::io::{self, Write};
+use std::panic::{self, PanicHookInfo};
+
+/// Tells about panics in our own words.
+pub(crate) fn install() {
+    panic::set_hook(Box::new(|info| {
+        drop(io::stderr().lock().write_all(text(info).as_bytes()));
+    }));
+}
+
+fn text(info: &PanicHookInfo<'_>) -> String {
+    let message = info.payload_as_str().unwrap_or("no message");
+    let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
+    format!(
+        "error: this is a bug in parados {}: {message}{place}\n\
+         hint: Snapshots that were committed are not touched by it. Please report these lines and \
+         what you were doing.\n",
+        env!("CARGO_PKG_VERSION")
+    )
+}
