@@ -1,4 +1,4 @@
-//! The one error a person sees: what kind, what was being done to which object, and the way out.
+//! The one error a person sees: what kind, what was being done to which object - with the way out.
 
 use std::fmt;
 

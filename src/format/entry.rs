@@ -146,6 +146,19 @@ pub struct TreeRef {
     pub content_bytes: u64,
 }
 
+impl TreeRef {
+    /// Refuses levels beyond the limit, and nodes of nothing.
+    ///
+    /// # Errors
+    /// [`DecodeError::Limit`] or [`DecodeError::Inconsistent`].
+    pub fn validate(&self) -> Result<(), DecodeError> {
+        if self.level > super::list::LEVEL_MAX {
+            return Err(DecodeError::Limit);
+        }
+        if self.entry_count == 0 { Err(DecodeError::Inconsistent) } else { Ok(()) }
+    }
+}
+
 /// Bits of [`Entry::flags`].
 pub mod flags {
     /// The file changed while it was read; what is stored is what was read.
@@ -305,12 +318,7 @@ impl Entry {
             return Err(DecodeError::Limit);
         }
         if let Some(tree) = &self.tree {
-            if tree.level > super::list::LEVEL_MAX {
-                return Err(DecodeError::Limit);
-            }
-            if tree.entry_count == 0 {
-                return Err(DecodeError::Inconsistent);
-            }
+            tree.validate()?;
         }
         self.validate_xattrs()?;
         self.validate_content()
@@ -403,7 +411,7 @@ mod tests {
     #[test]
     fn the_size_is_the_sum_of_chunks_and_holes() {
         let mut entry = Entry::new(b"f", EntryKind::File);
-        let piece = super::super::list::Piece { id: ChunkId::new([1; 32]), len: 10 };
+        let piece = crate::format::list::Piece { id: ChunkId::new([1; 32]), len: 10 };
         entry.content = Some(ChunkList { level: 0, pieces: vec![piece] });
         entry.holes = Some(vec![Range { offset: 0, len: 5 }]);
         entry.size = Some(15);

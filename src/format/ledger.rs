@@ -1,4 +1,4 @@
-//! Ledger records: what was verified or rehearsed, and when.
+//! Ledger records: what was verified or rehearsed - with its time.
 
 use minicbor::{Decode, Encode};
 

@@ -93,8 +93,7 @@ impl ChunkList {
 
 /// Whether a page with `count` elements ends after the one with `id`.
 pub fn ends_page(id: &ChunkId, count: usize) -> bool {
-    let bytes = id.as_bytes();
-    let head = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+    let head = wire::Cursor::new(id.as_bytes()).u32().expect("an id has 32 bytes");
     count >= PAGE_COUNT_MAX || (count >= PAGE_COUNT_MIN && head & PAGE_MASK == 0)
 }
 
@@ -135,7 +134,20 @@ impl<'b, C> Decode<'b, C> for Page {
         if d.u8()? != PAGE_TAG {
             return Err(minicbor::decode::Error::message("this is no page of a chunk list"));
         }
-        Ok(Self(ChunkList { level: d.u8()?, pieces: Vec::decode(d, ctx)? }))
+        let level = d.u8()?;
+        expect_at_most(d, PAGE_COUNT_MAX)?;
+        Ok(Self(ChunkList { level, pieces: Vec::decode(d, ctx)? }))
+    }
+}
+
+/// Refuses a longer array before its elements are read, which take more room decoded.
+pub(super) fn expect_at_most(
+    d: &mut Decoder<'_>,
+    count_max: usize,
+) -> Result<(), minicbor::decode::Error> {
+    match d.probe().array()? {
+        Some(count) if count <= count_max as u64 => Ok(()),
+        _ => Err(minicbor::decode::Error::message("an array beyond its limit")),
     }
 }
 

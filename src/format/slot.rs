@@ -212,7 +212,11 @@ impl Label {
     /// # Errors
     /// Says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        wire::decode(unfixed(bytes, LABEL_LEN)?, LABEL_LEN)
+        let label: Self = wire::decode(unfixed(bytes, LABEL_LEN)?, LABEL_LEN)?;
+        if [&label.host, &label.user, &label.text].iter().any(|text| text.len() > 64) {
+            return Err(DecodeError::Limit);
+        }
+        Ok(label)
     }
 }
 

@@ -190,6 +190,9 @@ impl Snapshot {
         if long || self.description.as_ref().is_some_and(|t| t.len() > TEXT_LEN_MAX) {
             return Err(DecodeError::Limit);
         }
+        for root in self.components.iter().filter_map(|component| component.root.as_ref()) {
+            root.validate()?;
+        }
         if unsorted || odd_point || self.components.is_empty() {
             return Err(DecodeError::Inconsistent);
         }

@@ -6,7 +6,7 @@ use minicbor::encode::{Encoder, Write};
 use minicbor::{Encode, decode};
 
 use super::entry::{Entry, validate_name};
-use super::list::{LEVEL_MAX, expect_array};
+use super::list::{LEVEL_MAX, expect_array, expect_at_most};
 use super::{DecodeError, wire};
 use crate::base::ChunkId;
 
@@ -139,7 +139,9 @@ impl<'b, C> Decode<'b, C> for Node {
         if d.u8()? != NODE_TAG {
             return Err(decode::Error::message("this is no tree node"));
         }
-        match d.u8()? {
+        let level = d.u8()?;
+        expect_at_most(d, NODE_COUNT_MAX)?;
+        match level {
             0 => Ok(Self::Leaf(Vec::decode(d, ctx)?)),
             level if level <= LEVEL_MAX => Ok(Self::Branch(level, Vec::decode(d, ctx)?)),
             _ => Err(decode::Error::message("a level beyond the limit")),

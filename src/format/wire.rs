@@ -118,6 +118,9 @@ where
     if bytes.len() > len_max {
         return Err(DecodeError::Limit);
     }
+    if has_indefinite_length(bytes) {
+        return Err(DecodeError::Encoding);
+    }
     let mut decoder = Decoder::new(bytes);
     let value: T = decoder.decode().map_err(|error| {
         if error.is_end_of_input() { DecodeError::Truncated } else { DecodeError::Encoding }
@@ -129,6 +132,27 @@ where
         return Err(DecodeError::Encoding);
     }
     Ok(value)
+}
+
+/// Whether any value in `bytes` has an indefinite length. Canonical CBOR has none, and skipping one
+/// under an unknown key would make the decoder allocate many times the input.
+fn has_indefinite_length(bytes: &[u8]) -> bool {
+    let mut cursor = Cursor::new(bytes);
+    while let Ok(head) = cursor.u8() {
+        let argument = match head & 31 {
+            31 => return true,
+            small @ 0..24 => Ok(&[small][..]),
+            wide => cursor.take(1 << (wide & 3)),
+        };
+        // What is cut off is the decoder's to refuse, and so are the reserved heads 28 to 30.
+        let Ok(argument) = argument else { return false };
+        let len = argument.iter().fold(0u64, |sum, byte| sum << 8 | u64::from(*byte));
+        let is_string = matches!(head >> 5, 2 | 3);
+        if is_string && usize::try_from(len).map_or(true, |len| cursor.take(len).is_err()) {
+            return false;
+        }
+    }
+    false
 }
 
 impl<C, K> Encode<C> for Id<K> {

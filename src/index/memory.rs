@@ -1,4 +1,4 @@
-//! The index in memory: for tests, simulation, and hosts without a usable cache directory.
+//! The index in memory: for tests, for simulation, for hosts without a usable cache directory.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, RwLock};

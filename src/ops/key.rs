@@ -4,13 +4,14 @@ use crate::base::{Error, ErrorKind, Result, SlotId};
 use crate::format::ObjectName;
 use crate::format::slot::{KdfCost, Label, Slot};
 use crate::repo::Repository;
+use crate::repo::access::LabeledSlots;
 use crate::seal::slot::{self, Secret};
 
 /// Every slot with its label, and an error for each that cannot be read.
 ///
 /// # Errors
 /// When they cannot be listed.
-pub fn list(repository: &Repository) -> Result<(Vec<(Slot, Label)>, Vec<Error>)> {
+pub fn list(repository: &Repository) -> Result<(LabeledSlots, Vec<Error>)> {
     repository.slots()
 }
 

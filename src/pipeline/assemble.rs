@@ -303,6 +303,9 @@ impl<'a> Assembler<'a> {
         let assembly = self.directories.get_mut(&no).expect("its directory is open");
         let open = Arc::clone(assembly.open.as_ref().expect("a listed directory is open"));
         assembly.next = window.end;
+        if window.is_incomplete {
+            assembly.entry.set_flag(crate::format::entry::flags::INCOMPLETE);
+        }
         assembly.row = Some((window.row_key, window.row_is_current));
         let mut slots = Vec::with_capacity(window.names.len());
         let first_request = self.to_scan.len();

@@ -85,6 +85,10 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
     let dedup = Dedup::new(job.chunks);
     let budget = Budget::new(job.plan.flight_bytes);
     let describer = Describer::default();
+    // Numbered before threads meet them in an order that changes from run to run.
+    for device in &job.roots.devices {
+        describer.mounts.ordinal(*device);
+    }
     let (frame_in, frames) = bounded(FRAME_QUEUE_COUNT);
     let keyring = job.repository.keyring();
     let key = job.session.key();

@@ -1,4 +1,4 @@
-//! Fetches the frames of many files at once, in the order of packs, and writes what they hold.
+//! Writes what the frames of many files hold, fetched in the order of packs.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -35,6 +35,9 @@ struct Wanted {
     uses: Vec<(Located, Part)>,
 }
 
+/// Wanted frames of one pack, by their number.
+type WantedFrames = HashMap<u32, Vec<(Located, Part)>>;
+
 /// Frames of one pack that are read together.
 struct Read {
     pack: Arc<PackRecord>,
@@ -67,8 +70,7 @@ fn plan(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<
         reader.chunks().refresh()?;
         located = reader.chunks().locate(&ids)?;
     }
-    let mut packs: HashMap<PackId, (Arc<PackRecord>, HashMap<u32, Vec<(Located, Part)>>)> =
-        HashMap::new();
+    let mut packs: HashMap<PackId, (Arc<PackRecord>, WantedFrames)> = HashMap::new();
     for (copies, part) in located.into_iter().zip(parts) {
         // A copy in a frame that is wanted anyway costs nothing.
         let chosen = copies

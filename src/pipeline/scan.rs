@@ -1,4 +1,4 @@
-//! Scans directories: names, one stat each, and what the last run knew of them.
+//! Scans directories: names, one stat each, compared with what the last run knew.
 
 use std::sync::Arc;
 
@@ -111,6 +111,7 @@ impl Scanner<'_> {
         let row = self.row(&row_key);
         let started = self.clock.now();
         let scan = open.stat(listing, start..end);
+        let is_incomplete = !scan.problems.is_empty();
         self.report(scan.problems);
         let mut row_is_current = row.is_some();
         let row = row.unwrap_or_default();
@@ -133,7 +134,7 @@ impl Scanner<'_> {
             names.extend(scanned);
         }
         row_is_current &= known.next().is_none();
-        Window { start, end, row_key, row_is_current, names }
+        Window { start, end, row_key, row_is_current, is_incomplete, names }
     }
 
     fn classify(

@@ -37,6 +37,9 @@ impl Default for Creation {
     }
 }
 
+/// Key slots with their labels.
+pub type LabeledSlots = Vec<(Slot, Label)>;
+
 /// Asked for a secret when it is known which kinds of slots there are.
 pub type AskSecret<'a> = dyn FnMut(&[SlotKind]) -> Result<Secret> + 'a;
 
@@ -143,7 +146,7 @@ impl Repository {
     ///
     /// # Errors
     /// When the slots cannot be listed.
-    pub fn slots(&self) -> Result<(Vec<(Slot, Label)>, Vec<Error>)> {
+    pub fn slots(&self) -> Result<(LabeledSlots, Vec<Error>)> {
         let (slots, mut problems) = read_slots(&*self.backend)?;
         let mut labeled = Vec::new();
         for slot in slots {

@@ -73,7 +73,7 @@ pub struct Rechecked<T>(T);
 #[derive(Debug)]
 pub enum Recheck {
     /// Nothing that this session relies on is endangered.
-    Sound(Rechecked<Root>),
+    Sound(Box<Rechecked<Root>>),
     /// Packs that it may rely on are about to be deleted: what they hold must be stored again.
     Endangered,
 }
@@ -193,14 +193,14 @@ impl<'a> Session<'a> {
         if endangered || gap {
             return Ok(Recheck::Endangered);
         }
-        Ok(Recheck::Sound(Rechecked(root.0)))
+        Ok(Recheck::Sound(Box::new(Rechecked(root.0))))
     }
 
     /// Creates the snapshot. The first to create this object decides the session.
     ///
     /// # Errors
     /// [`ErrorKind::Busy`] when somebody fenced the session off.
-    pub fn commit(&self, root: Rechecked<Root>) -> Result<Committed> {
+    pub fn commit(&self, root: Box<Rechecked<Root>>) -> Result<Committed> {
         let name = ObjectName::snapshot(self.id);
         let decision = Decision::Snapshot(root.0.snapshot);
         let sealed = self.repository.seal(&name, &decision.encode());

@@ -58,7 +58,10 @@ pub fn from_text(kind: CodeKind, text: &str) -> Option<Key> {
         return None;
     }
     let bytes = Zeroizing::new(checked.byte_iter().collect::<Vec<u8>>());
-    Some(Key::new(bytes.as_slice().try_into().ok()?))
+    let key = Key::new(bytes.as_slice().try_into().ok()?);
+    // The last letter has four bits too many, which must be zero.
+    let again = to_text(kind, &key);
+    plain.chars().eq(again.chars().filter(|c| *c != '-')).then_some(key)
 }
 
 #[cfg(test)]

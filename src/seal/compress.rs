@@ -57,6 +57,10 @@ pub fn decompress(codec: Codec, stored: Vec<u8>, raw_len: usize) -> Result<Vec<u
         Codec::Stored if stored.len() == raw_len => Ok(stored),
         Codec::Stored => Err(DecodeError::Compression),
         Codec::Zstd => {
+            // One frame and nothing else: zstd itself would go on with what follows it.
+            if zstd::zstd_safe::find_frame_compressed_size(&stored) != Ok(stored.len()) {
+                return Err(DecodeError::Compression);
+            }
             let mut raw = vec![0; raw_len];
             let written = DECOMPRESSOR.with_borrow_mut(|slot| {
                 let decompressor = slot

@@ -1,4 +1,4 @@
-//! Secret keys: how each is derived from the root key, and how none is ever shown.
+//! Secret keys, each derived from a root key, none ever shown.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;

@@ -3,6 +3,7 @@
 use super::keys::{Key, Keyring};
 use super::object::associated;
 use super::{Sealed, aead, compress, random};
+use crate::base::id::ID_LEN;
 use crate::base::{SegmentId, SessionId};
 use crate::format::envelope::{self, HEADER_LEN, Header, INNER_LEN, TAG_LEN};
 use crate::format::segment::{
@@ -31,13 +32,14 @@ pub fn seal(
     entries: &[SegmentEntry],
 ) -> (SegmentId, Sealed, Fence) {
     assert!(entries.windows(2).all(|pair| pair[0] < pair[1]), "entries are sorted");
+    let entries = &bounded(entries);
     let header = Header { kind: ObjectKind::Index, suite, epoch, salt: random() };
     let sealer = Sealer::new(keyring, header, session, sequence)
         .expect("a writer seals with an epoch it has");
     let mut bytes = sealer.header.encode().to_vec();
     fence.blocks.clear();
     // A block ends after 4,096 entries, but never between two places of one chunk.
-    let mut rest = entries;
+    let mut rest = &entries[..];
     while !rest.is_empty() {
         let mut end = rest.len().min(BLOCK_COUNT);
         while end < rest.len() && end > 1 && rest[end].id == rest[end - 1].id {
@@ -76,6 +78,19 @@ pub fn seal(
     sealer.seal(TRAILER_NUMBER, &mut bytes, trailer_offset);
     let id = SegmentId::new(*blake3::hash(&bytes).as_bytes());
     (id, Sealed::new(bytes), fence)
+}
+
+/// All places of a chunk share a block, so those that no block has room for are left out.
+fn bounded(entries: &[SegmentEntry]) -> Vec<SegmentEntry> {
+    let mut last = None;
+    let mut count = 0;
+    let mut kept = entries.to_vec();
+    kept.retain(|entry| {
+        count = if last == Some(entry.id) { count + 1 } else { 1 };
+        last = Some(entry.id);
+        count <= BLOCK_COUNT
+    });
+    kept
 }
 
 struct Sealer {
@@ -187,7 +202,9 @@ pub fn open(
     let trailer = opener.trailer(&bytes[trailer_start..])?;
     let fence_start = trailer.fence_offset as usize;
     let fence = opener.fence(&trailer, &bytes[fence_start..trailer_start])?;
-    let mut entries: Vec<SegmentEntry> = Vec::with_capacity(fence.entry_count());
+    // Ids do not compress: no honest segment has more entries than it has room for their ids.
+    let room = bytes.len() / ID_LEN;
+    let mut entries: Vec<SegmentEntry> = Vec::with_capacity(fence.entry_count().min(room));
     let mut start = HEADER_LEN;
     for (index, record) in fence.blocks.iter().enumerate() {
         let end = start + record.sealed_len as usize;
@@ -209,6 +226,36 @@ mod tests {
     use crate::format::segment::{SegmentFrame, SegmentPack};
     use crate::format::{Codec, FrameKind};
     use crate::seal::keys::Roots;
+
+    #[test]
+    fn a_chunk_in_thousands_of_places_does_not_spoil_the_segment() {
+        let keyring = Keyring::new(RepositoryId::new([1; 32]), Roots::random());
+        let session = SessionId::random();
+        let key = keyring.new_session(session, Suite::Aes256Gcm, 0).expect("epoch 0 exists");
+        let entries: Vec<_> = (0..5000)
+            .map(|frame| SegmentEntry {
+                id: ChunkId::new([1; 32]),
+                pack: 0,
+                frame,
+                offset: 0,
+                len: 7,
+            })
+            .collect();
+        let frame = SegmentFrame {
+            sealed_len: 7 + SEAL_LEN as u32,
+            raw_len: 7,
+            codec: Codec::Stored,
+            kind: FrameKind::Data,
+            origin: 0,
+        };
+        let pack =
+            SegmentPack { id: PackId::new([2; 32]), len: 1 << 20, frames: vec![frame; 5000] };
+        let fence =
+            Fence { origins: vec![key.origin.clone()], packs: vec![pack], ..Fence::default() };
+        let (_, sealed, _) = seal(&keyring, Suite::Aes256Gcm, 0, (session, 0), fence, &entries);
+        let (_, found) = open(&keyring, (session, 0), sealed.bytes()).expect("it opens");
+        assert_eq!(found.len(), BLOCK_COUNT);
+    }
 
     #[test]
     fn a_segment_opens_as_a_whole_or_block_by_block() {

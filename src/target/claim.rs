@@ -1,4 +1,4 @@
-//! Takes a name for a new thing, and gives it up again unless the thing becomes whole.
+//! Holds a name for a new thing until the thing is whole.
 
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;

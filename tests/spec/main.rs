@@ -5,6 +5,8 @@ mod cbor;
 mod check;
 mod damage;
 mod document;
+mod golden;
+mod python;
 mod replay;
 mod roundtrip;
 mod vectors;

@@ -1,5 +1,4 @@
-//! The client against an in-memory store, a real S3 server where there is one, and servers that
-//! answer badly.
+//! The client against stores in memory, real servers, ones that answer badly.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -80,12 +80,12 @@ fn a_directory_that_does_not_exist_is_no_repository_and_is_not_made() {
     let location = Location::local(&path).expect("a location");
     for writable in [false, true] {
         let options = Options { writable, ..Options::default() };
-        let error = super::super::open(&location, &options).err().expect("no repository");
+        let error = crate::backend::open(&location, &options).err().expect("no repository");
         assert!(matches!(error, BackendError::NoRepository { .. }), "{error:?}");
     }
     assert!(!path.exists());
     fs::write(&path, "a file").expect("written");
-    let error = super::super::open(&location, &Options::default()).err().expect("no directory");
+    let error = crate::backend::open(&location, &Options::default()).err().expect("no directory");
     assert!(matches!(error, BackendError::NoRepository { .. }), "{error:?}");
 }
 
@@ -93,7 +93,7 @@ fn a_directory_that_does_not_exist_is_no_repository_and_is_not_made() {
 fn opening_and_reading_write_nothing() {
     let dir = TempDir::new().expect("a temporary directory");
     let location = Location::local(dir.path()).expect("a location");
-    let backend = super::super::open(&location, &Options::default()).expect("opened");
+    let backend = crate::backend::open(&location, &Options::default()).expect("opened");
     for kind in ObjectKind::ALL {
         assert_eq!(count(&*backend, kind), 0);
     }
@@ -339,11 +339,11 @@ fn a_disk_mounted_read_only_can_be_read() {
     let name = ObjectName::config(1);
     create(&location, &writable()).expect("created").put(&name, &sealed("a")).expect("stored");
     disk.make_read_only();
-    let reader = super::super::open(&location, &Options::default()).expect("opened");
+    let reader = crate::backend::open(&location, &Options::default()).expect("opened");
     assert_eq!(reader.get(&name).expect("read"), sealed("a"));
     assert_eq!(count(&*reader, ObjectKind::Config), 1);
     // Opening for writing works too, so that the error names the object that was to be written.
-    let writer = super::super::open(&location, &writable()).expect("opened");
+    let writer = crate::backend::open(&location, &writable()).expect("opened");
     let error = writer.put(&ObjectName::config(2), &sealed("b")).expect_err("read-only");
     assert!(matches!(error, BackendError::Access { .. }), "{error:?}");
 }

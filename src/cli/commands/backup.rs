@@ -12,6 +12,7 @@ use crate::cli::context::{Context, Ran, Tell};
 use crate::cli::exit::Outcome;
 use crate::cli::identity;
 use crate::cli::ui::{Ui, json, text};
+use crate::format::snapshot::State;
 use crate::ops;
 use crate::ops::backup::Report;
 
@@ -202,7 +203,12 @@ fn print_text(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
     ui.tell(&format!("processed {files}, {bytes} in {elapsed}"))?;
     if ran.problem_count > 0 {
         let problems = text::count(ran.problem_count, "problem");
-        ui.tell(&format!("{problems}: the snapshot lacks what could not be read"))?;
+        let is_whole =
+            report.snapshot.snapshot.components.iter().all(|c| c.state == State::Complete);
+        ui.tell(&match is_whole {
+            true => format!("{problems} of the repository; the snapshot is whole"),
+            false => format!("{problems}: the snapshot lacks what could not be read"),
+        })?;
     }
     ui.tell(&format!("snapshot {} saved", report.snapshot.id.short()))
 }

@@ -11,7 +11,7 @@ pub(crate) fn install() {
 }
 
 fn text(info: &PanicHookInfo<'_>) -> String {
-    let message = info.payload_as_str().unwrap_or("no message");
+    let message = payload(info);
     let place = info.location().map_or_else(String::new, |place| format!(" at {place}"));
     format!(
         "error: this is a bug in parados {}: {message}{place}\n\
@@ -19,4 +19,13 @@ fn text(info: &PanicHookInfo<'_>) -> String {
          what you were doing.\n",
         env!("CARGO_PKG_VERSION")
     )
+}
+
+fn payload<'i>(info: &'i PanicHookInfo<'_>) -> &'i str {
+    let payload = info.payload();
+    payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("no message")
 }
