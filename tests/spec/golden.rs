@@ -26,9 +26,7 @@ use parados::format::snapshot::{
     Component, Decision, PathBytes, Root, Seen, Snapshot, State, Statistics,
 };
 use parados::format::tombstone::Tombstone;
-use parados::format::{
-    FORMAT_VERSION, FrameKind, GenerationStep, ObjectKind, ObjectName, Suite,
-};
+use parados::format::{FORMAT_VERSION, FrameKind, GenerationStep, ObjectKind, ObjectName, Suite};
 use parados::repo::Repository;
 use parados::repo::list::ListBuilder;
 use parados::repo::session::{Pack, gather};
@@ -264,12 +262,19 @@ fn facts(entry: &Entry) -> Map<String, Value> {
     fact("size", entry.size.map(|size| json!(size)));
     fact("mtime", entry.mtime.map(|t| json!(t.seconds * 1_000_000_000 + i64::from(t.nanos))));
     fact("target", entry.target.as_deref().map(|target| json!(shown(target))));
-    fact("holes", entry.holes.as_ref().map(|holes| {
-        holes.iter().map(|hole| json!([hole.offset, hole.len])).collect()
-    }));
-    fact("xattrs", entry.xattrs.as_ref().map(|xattrs| {
-        xattrs.iter().map(|x| (shown(&x.name), json!(hex::encode(&x.value)))).collect()
-    }));
+    fact(
+        "holes",
+        entry
+            .holes
+            .as_ref()
+            .map(|holes| holes.iter().map(|hole| json!([hole.offset, hole.len])).collect()),
+    );
+    fact(
+        "xattrs",
+        entry.xattrs.as_ref().map(|xattrs| {
+            xattrs.iter().map(|x| (shown(&x.name), json!(hex::encode(&x.value)))).collect()
+        }),
+    );
     facts
 }
 
@@ -546,8 +551,7 @@ fn write() {
     let (head, tail) = packs_a.split_at(packs_a.len() - 2);
     let early = std::iter::once(again(&moved_pack)).chain(head.iter().map(|(p, _)| again(p)));
     let segment_0 = shelf.segment((session_a(), 0), early, Vec::new());
-    let segment_1 =
-        shelf.segment((session_a(), 1), tail.iter().map(|(p, _)| again(p)), Vec::new());
+    let segment_1 = shelf.segment((session_a(), 1), tail.iter().map(|(p, _)| again(p)), Vec::new());
     let snapshot_a = snapshot(0, 1, root_a, vec![segment_0, segment_1]);
     for (number, is_final) in [(0, false), (1, true)] {
         let root = Root { is_final, snapshot: snapshot_a.clone() };

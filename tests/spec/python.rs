@@ -27,7 +27,8 @@ fn python() -> Option<PathBuf> {
 /// Says which test could not run, past the harness, which would keep it to itself.
 fn skip(test: &str) {
     let why = format!("no python3 has what it needs (pip install {PACKAGES})");
-    writeln!(std::io::stderr(), "SKIPPED: {test}: {why}").unwrap();
+    let mut errors = std::io::stderr();
+    writeln!(errors, "SKIPPED: {test}: {why}").unwrap();
 }
 
 struct Reader {
@@ -135,8 +136,7 @@ fn python_reader_names_what_is_damaged() {
         damaged[200] ^= 1;
         fs::write(&path, damaged).unwrap();
         let target = dir.path().join("target");
-        let restore =
-            ["--recovery-code", &code, "restore", &session, target.to_str().unwrap()];
+        let restore = ["--recovery-code", &code, "restore", &session, target.to_str().unwrap()];
         let out = reader.run(&restore);
         let said = String::from_utf8_lossy(&out.stderr).into_owned();
         assert!(!said.contains("Traceback"), "{said}");

@@ -37,11 +37,10 @@ def attempt(name, work):
         print("warning:", error, file=sys.stderr)
         return []
 
-def number(data):
-    return int.from_bytes(data, "little")
-
 def numbers(data, width):
     return [number(data[at:at + width]) for at in range(0, len(data), width)]
+
+number = functools.partial(int.from_bytes, byteorder="little")
 
 # --- CBOR, and the types of records: [T] is an array, (T, U) an array record, {key: T, ~key: T} a
 # --- map record where ~key is optional, a number that value, bytes, str, bool, int what they say.
@@ -97,27 +96,21 @@ def typed(value, kind):
         need(kind(value) if callable(kind) else value == kind, f"unknown value {value!r:.60}")
     return value
 
-def ID(value):
-    return type(value) is bytes and len(value) == 32
-
-def NAME(value):
-    return type(value) is bytes and re.fullmatch(rb"(?!\.\.?\Z)[^/\0]{1,255}", value)
-
-def SECONDS(value):
-    return type(value) is int and -2**63 <= value < 2**63
-
+ID = lambda v: type(v) is bytes and len(v) == 32
+NAME = lambda v: type(v) is bytes and re.fullmatch(rb"(?!\.\.?\Z)[^/\0]{1,255}", v)
+SECONDS = lambda v: type(v) is int and -2**63 <= v < 2**63
 TIME, ORIGIN, FRAME = (SECONDS, int), (ID, int, int, 1, b"", ID), (int, int, int, int, int)
 HEADER = {0: [ORIGIN], 1: [FRAME + ([(ID, int)],)]}
 FENCE = {0: [ORIGIN], 1: [(ID, int, [FRAME])], 2: [(ID, int, int)], 3: bytes, 4: [ID]}
 BLOCK, REFERENCE, LIST = [(ID, int, int, int, int)], (ID, int, int, int), (int, [(ID, int)])
-ENTRY = {0: NAME, 1: int, 2: int, 3: int, 4: int, ~5: bytes, ~6: bytes, ~7: TIME, ~8: [(bytes, bytes)],
-         ~9: (int, int), ~10: (int, int), ~11: bytes, ~12: int, ~13: [(int, int)], ~14: LIST,
-         ~15: REFERENCE, ~16: int, ~17: int, ~18: [(int, int)]}
+ENTRY = {0: NAME, 1: int, 2: int, 3: int, 4: int, ~5: bytes, ~6: bytes, ~7: TIME,
+         ~8: [(bytes, bytes)], ~9: (int, int), ~10: (int, int), ~11: bytes, ~12: int,
+         ~13: [(int, int)], ~14: LIST, ~15: REFERENCE, ~16: int, ~17: int, ~18: [(int, int)]}
 PAGE, LEAF, BRANCH = (2, *LIST), (1, 0, [ENTRY]), (1, int, [(NAME, ID, int, int)])
 COMPONENT = {0: str, 1: str, ~2: str, ~3: REFERENCE, 4: (int,) * 7, 5: int, 6: [bytes]}
 SNAPSHOT = {0: [COMPONENT], ~1: bytes, 2: TIME, 3: TIME, 4: str, 5: str, 6: [str], 7: str, 8: ID,
             9: int, ~10: ID, 11: [ID], 12: [(ID, ID, int)], ~14: str}
-CONFIG = {0: 1, 1: ID, 2: int, 3: int, 4: (int,) * 3, 5: int, 6: 0, 7: TIME, ~8: ID, 9: (bool, bool)}
+CONFIG = {0: 1, 1: ID, 2: int, 3: int, 4: (int,) * 3, 5: int, 6: 0, 7: TIME, ~8: ID, 9: (bool,) * 2}
 RECORDS = {1: CONFIG, 6: lambda v: typed(v, (1, TIME, str) if v[:1] == [1] else (0, SNAPSHOT)),
            7: {0: [ID], 1: TIME, 2: [(ID, ID, int)], 3: str},
            9: {0: ID, 1: TIME, ~2: [str], ~3: bool, ~4: str}}
@@ -274,7 +267,8 @@ class Repository:
         bits, ones = -(-len(entries) * 10 // 64) * 64, set()
         for a, b in [numbers(entry[0][:16], 8) for entry in entries]:
             ones |= {(a + i * (b | 1)) % 2**64 % bits for i in range(7)}
-        need(sum(1 << bit for bit in ones) == number(fence[3]) and len(fence[3]) * 8 == bits, "filter")
+        filled = sum(1 << bit for bit in ones).to_bytes(bits // 8, "little")
+        need(filled == fence[3], "a filter of other chunks")
         for chunk, pack, frame, start, length in entries:
             need(pack < len(packs) and frame < len(packs[pack]), "a frame that is not there")
             yield chunk, packs[pack][frame]._replace(offset=start, length=length)
@@ -383,16 +377,22 @@ class Repository:
         return count, size
 
     def snapshots(self):
-        tombs = [self.record(7, name) for name in self.names(7)]
-        forgotten = {session.hex() for tomb in tombs for session in tomb[0]}
-        names = [name for name in self.names(6) if name[10:] not in forgotten]
-        decisions = [(name[10:], self.record(6, name)) for name in names]
-        found = {session: value[1] for session, value in decisions if value[0] == 0}
+        """Session to snapshot, oldest first; records that are bad have no effect."""
+        def forgotten(name):
+            tomb = self.record(7, name)
+            rising(tomb[0])
+            need(bytes.fromhex(name[6:]) in tomb[0], "of another session")
+            return [session.hex() for session in tomb[0]]
+        tombed = {session for name in self.names(7) for session in attempt(name, forgotten)}
+        names = [name for name in self.names(6) if name[10:] not in tombed]
+        said = [(name[10:], attempt(name, functools.partial(self.record, 6))) for name in names]
+        found = {session: value[1] for session, value in said if value[:1] == [0]}
         for name in sorted(self.names(9), key=lambda name: int(name.split("/")[2])):
             if (session := name.split("/")[1]) in found:
-                note = self.record(9, name)
-                said = {6: note.get(2), "pinned": note.get(3), 14: note.get(4)}
-                found[session] |= {key: value for key, value in said.items() if value is not None}
+                note = dict(attempt(name, lambda name: self.record(9, name).items()))
+                changed = {6: note.get(2), "pinned": note.get(3), 14: note.get(4)}
+                if note and note[0].hex() == session:
+                    found[session] |= {key: v for key, v in changed.items() if v is not None}
         return dict(sorted(found.items(), key=lambda pair: pair[1][2]))
 
 # --- Commands
@@ -456,14 +456,13 @@ def restore_file(repository, entry, place):
 def restore_metadata(place, entry):
     if os.geteuid() == 0:
         os.chown(place, entry[3], entry[4], follow_symlinks=False)
-    if entry[1] != 2:
-        os.chmod(place, entry[2])
     for name, value in entry.get(8, []):
         try:
             os.setxattr(place, name, value, follow_symlinks=False)
         except OSError as error:
-            if error.errno != errno.ENOTSUP:
-                raise
+            need(error.errno == errno.ENOTSUP, f"{os.fsdecode(place)}: {error.strerror}")
+    if entry[1] != 2:
+        os.chmod(place, entry[2])
     if 7 in entry:
         os.utime(place, ns=(nanoseconds(entry[7]),) * 2, follow_symlinks=False)
 
