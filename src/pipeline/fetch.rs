@@ -23,8 +23,8 @@ const GAP_LEN_MAX: u64 = 128 << 10;
 pub struct Part {
     /// The file.
     pub file: Arc<FilePlace>,
-    /// First byte within the file.
-    pub offset: u64,
+    /// First byte within the content of the file, holes left out.
+    pub content: u64,
     /// The chunk.
     pub piece: Piece,
 }
@@ -161,7 +161,7 @@ fn run(reader: &Reader<'_>, read: Read, reports: &Reports<'_>) {
 
 fn write(part: &Part, bytes: &[u8], reports: &Reports<'_>) {
     if bytes.len() as u64 == part.piece.len {
-        part.file.write(bytes, part.offset, reports);
+        part.file.write(bytes, part.content, reports);
     } else {
         let error = crate::repo::reader::damaged_chunk(
             &part.piece.id,
@@ -181,12 +181,11 @@ fn rescue(reader: &Reader<'_>, part: &Part, reports: &Reports<'_>) {
 
 fn give_up(part: &Part, cause: &Error, reports: &Reports<'_>) {
     part.file.lose_part();
-    let end = part.offset + part.piece.len;
+    let (first, _) = part.file.place_of(part.content);
+    let (last, _) = part.file.place_of(part.content + part.piece.len - 1);
     let message = format!(
-        "{}: bytes {} to {} are lost, zeros stand in their place: {cause}",
-        part.file.path(),
-        part.offset,
-        end - 1
+        "{}: bytes {first} to {last} are lost, zeros stand in their place: {cause}",
+        part.file.path()
     );
     reports.problems.push(
         Error::new(cause.kind, message)

@@ -68,10 +68,23 @@ impl DirectoryPlace {
     }
 }
 
+/// A run of content between two holes.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    /// First byte within the content.
+    content: u64,
+    /// First byte within the file.
+    offset: u64,
+    /// Number of bytes.
+    len: u64,
+}
+
 /// A file that is being written, by any number of threads.
 pub struct FilePlace {
     parent: Arc<DirectoryPlace>,
     entry: Entry,
+    /// Where content lies in the file, for a file with holes.
+    runs: Vec<Run>,
     writer: OnceLock<Option<FileWriter>>,
     /// Errors of single writes are reported once.
     is_broken: AtomicBool,
@@ -83,9 +96,11 @@ pub struct FilePlace {
 impl FilePlace {
     /// A place for `entry` in `parent`; nothing is created yet.
     pub fn new(parent: Arc<DirectoryPlace>, entry: Entry) -> Arc<Self> {
+        let runs = runs_of(&entry);
         Arc::new(Self {
             parent,
             entry,
+            runs,
             writer: OnceLock::new(),
             is_broken: AtomicBool::new(false),
             has_lost: AtomicBool::new(false),
@@ -98,12 +113,33 @@ impl FilePlace {
         self.parent.dir.path_of(&self.entry.name)
     }
 
-    /// Writes a part.
-    pub fn write(&self, bytes: &[u8], offset: u64, reports: &Reports<'_>) {
+    /// Writes the part of the content that starts at `content`. A chunk may reach over holes.
+    pub fn write(&self, bytes: &[u8], content: u64, reports: &Reports<'_>) {
         let Some(writer) = self.writer(reports) else { return };
-        match writer.write_at(bytes, offset) {
-            Ok(()) => reports.progress.bytes_done.add(bytes.len() as u64),
-            Err(error) => self.break_with(error, reports),
+        let mut done = 0;
+        while done < bytes.len() {
+            let at = content + done as u64;
+            let rest = &bytes[done..];
+            let (offset, room) = self.place_of(at);
+            let len = usize::try_from(room).unwrap_or(usize::MAX).min(rest.len());
+            if let Err(error) = writer.write_at(&rest[..len], offset) {
+                self.break_with(error, reports);
+                return;
+            }
+            done += len;
+        }
+        reports.progress.bytes_done.add(bytes.len() as u64);
+    }
+
+    /// Where a byte of the content lies in the file, with the number of bytes before the next hole.
+    pub fn place_of(&self, content: u64) -> (u64, u64) {
+        let after = self.runs.partition_point(|run| run.content <= content);
+        match after.checked_sub(1).map(|index| self.runs[index]) {
+            Some(run) if content < run.content + run.len => {
+                let inside = content - run.content;
+                (run.offset + inside, run.len - inside)
+            }
+            _ => (content, u64::MAX),
         }
     }
 
@@ -169,4 +205,21 @@ impl FilePlace {
             reports.report(error);
         }
     }
+}
+
+fn runs_of(entry: &Entry) -> Vec<Run> {
+    let Some(holes) = &entry.holes else { return Vec::new() };
+    let size = entry.size.unwrap_or(0);
+    let ends = holes.iter().map(|hole| hole.offset).chain([size]);
+    let starts = [0].into_iter().chain(holes.iter().map(|hole| hole.offset + hole.len));
+    let mut content = 0;
+    starts
+        .zip(ends)
+        .filter(|(start, end)| start < end)
+        .map(|(offset, end)| {
+            let run = Run { content, offset, len: end - offset };
+            content += run.len;
+            run
+        })
+        .collect()
 }

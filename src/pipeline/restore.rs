@@ -190,22 +190,17 @@ impl<'a> Walker<'a> {
     }
 
     fn file(&mut self, parent: &Arc<DirectoryPlace>, mut entry: Entry) -> Result<()> {
-        let content = entry.content.take();
-        let holes = entry.holes.clone().unwrap_or_default();
+        let list = entry.content.take();
         self.reports.progress.set_current(parent.dir.path_of(&entry.name).into_bytes());
         let file = FilePlace::new(Arc::clone(parent), entry);
-        let mut next_hole = holes.into_iter().peekable();
-        let mut offset = 0;
+        let mut content = 0;
         let mut part_count = 0;
         let reader = self.job.reader;
-        let result = match &content {
+        let result = match &list {
             None => Ok(()),
             Some(list) => for_each_chunk(reader, list, &mut |piece| {
-                while let Some(hole) = next_hole.next_if(|hole| hole.offset == offset) {
-                    offset += hole.len;
-                }
-                self.window.push(Part { file: Arc::clone(&file), offset, piece });
-                offset += piece.len;
+                self.window.push(Part { file: Arc::clone(&file), content, piece });
+                content += piece.len;
                 part_count += 1;
                 self.flush_if_full();
                 if self.reports.failure.is_raised() { Err(ending()) } else { Ok(()) }

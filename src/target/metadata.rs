@@ -33,10 +33,11 @@ pub(super) fn apply(
     };
     let mut work = Application { shared, handle, entry, path, stat, problems: Vec::new() };
     let owned = work.set_owner();
-    work.set_mode(owned);
+    // Attributes before the mode: whoever is not root needs the right to write for them.
     if shared.options.xattrs {
         work.set_xattrs(owned);
     }
+    work.set_mode(owned);
     if let Some(mtime) = entry.mtime {
         work.set_mtime(mtime);
     }
@@ -122,7 +123,9 @@ impl Application<'_> {
             }
         }
         let bits_that_vanish = SET_USER_ID | SET_GROUP_ID;
-        if mode & bits_that_vanish == 0 && self.stat.st_mode & 0o7777 == mode {
+        // An ACL that was just set has changed the mode as well.
+        let is_plain = self.entry.xattrs.is_none();
+        if mode & bits_that_vanish == 0 && is_plain && self.stat.st_mode & 0o7777 == mode {
             return;
         }
         if let Err(e) = self.handle.chmod(Mode::from_raw_mode(mode)) {

@@ -58,7 +58,8 @@ fn a_second_run_stores_nothing_and_a_change_little() {
     assert_eq!(more["files_new"], 1);
     assert!(more["data_added"].as_u64().unwrap() < 20_000, "{more}");
     let table = world.ok(&["snapshots"]).out;
-    insta::assert_snapshot!(world.stable(table.lines().next().unwrap()), @"ID        Time                 Host  Tags  Paths                            Size");
+    let head: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(head, ["ID", "Time", "Host", "Tags", "Paths", "Size"]);
 }
 
 #[test]

@@ -6,13 +6,19 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 /// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_parados");
+/// Longest that one run of the program may take.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Nobody's number.
 pub(crate) const NOBODY: u32 = 65534;
 
@@ -130,7 +136,7 @@ impl World {
 
     /// Runs the program.
     pub(crate) fn run(&self, arguments: &[impl AsRef<OsStr>]) -> Answer {
-        Answer::of(self.command(arguments).output().unwrap())
+        Answer::of(watched(self.command(arguments).spawn().unwrap()))
     }
 
     /// Runs the program with something to read.
@@ -177,6 +183,21 @@ impl World {
         found.sort();
         found
     }
+}
+
+/// Waits for the end, but not for ever: a run that hangs fails its test with code -1.
+fn watched(child: Child) -> Output {
+    let pid = Pid::from_child(&child);
+    let (done, waits) = mpsc::channel::<()>();
+    let watchdog = thread::spawn(move || {
+        if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+            let _gone = kill_process(pid, Signal::KILL);
+        }
+    });
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    watchdog.join().unwrap();
+    output
 }
 
 impl Answer {

@@ -362,7 +362,7 @@ fn tree_a(session: &mut Session<'_>, answers: &mut Answers) -> TreeRef {
     top.file(b"long.bin", &noise("long 0", 700 * 64), 64, |_| {});
     let long = top.entries.last().unwrap().content.as_ref().unwrap();
     assert!(long.level == 1 && long.pieces.len() > 1, "the list has two pages; else change it");
-    top.file(b"sparse.bin", &noise("sparse", 5000), 2000, |file| {
+    top.file(b"sparse.bin", &noise("sparse", 5000), 5000, |file| {
         let range = |offset, len| Range { offset, len };
         file.holes = Some(vec![range(2000, 1 << 20), range((1 << 20) + 5000, 65_536)]);
     });
@@ -376,6 +376,7 @@ fn tree_a(session: &mut Session<'_>, answers: &mut Answers) -> TreeRef {
     }
     top.file(b"attributes", b"with attributes\n", 4096, |file| {
         let xattr = |name: &[u8], value: &[u8]| Xattr { name: name.into(), value: value.into() };
+        file.mode = 0o444;
         file.xattrs =
             Some(vec![xattr(b"user.bytes", b"\0\xff\x80"), xattr(b"user.comment", b"golden")]);
     });

@@ -25,7 +25,11 @@ pub(crate) fn run(context: &Context, _args: &Args) -> Result<Outcome> {
     if ui.json {
         ui.json(&found.all.iter().map(json::Snapshot::new).collect::<Vec<_>>())?;
     } else if found.all.is_empty() {
-        ui.tell("no snapshots yet; make one with `parados backup PATH`")?;
+        ui.tell(if found.problems.is_empty() {
+            "no snapshots yet; make one with `parados backup PATH`"
+        } else {
+            "no snapshot can be read"
+        })?;
     } else {
         let mut table = Table::new(&["ID", "Time", "Host", "Tags", "Paths", "Size"]);
         found.all.iter().for_each(|committed| table.row(row(committed)));
