@@ -1,14 +1,17 @@
-//! Parados: a content-addressed, deduplicating, encrypted backup engine.
+#![doc = include_str!("../docs/tour.md")]
+//!
+//! ## The modules, in the order of their layers
 
-pub mod backend;
+// Each uses only those above it; docs/architecture.md has the table that a test enforces.
 pub mod base;
-pub mod chunk;
-pub mod cli;
 pub mod format;
-pub mod index;
-pub mod ops;
-pub mod pipeline;
-pub mod repo;
+pub mod chunk;
 pub mod seal;
+pub mod backend;
+pub mod index;
+pub mod repo;
 pub mod source;
 pub mod target;
+pub mod pipeline;
+pub mod ops;
+pub mod cli;

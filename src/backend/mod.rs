@@ -48,7 +48,7 @@ pub trait Backend: Send + Sync {
     ///
     /// Durable when it returns. [`Put::Exists`] may also mean that somebody is writing the name at
     /// this moment, or that our own first attempt succeeded and its answer was lost; use
-    /// [`create_verified`] to tell these apart.
+    /// [`create_verified()`] to tell these apart.
     ///
     /// # Errors
     /// Names the object. After a transient error the object may or may not exist.

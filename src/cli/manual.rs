@@ -32,7 +32,7 @@ mistakes, not against the loss of that disk.
 
 A passphrase, a key file or a recovery code, whichever of its key slots exist. The first of these
 that is set is used: options, then variables, then the configuration file of the user, then that of
-the system; two of one kind in one place are refused. Where nothing is set, the passphrase is asked
+the system; two such settings in one place are refused. Where nothing is set, the passphrase is asked
 for on the terminal, or read as one line from standard input where there is no terminal.
 
 Of a passphrase in a file or from a command, one line end is dropped and every other byte is used as
@@ -87,7 +87,7 @@ pub fn manual() -> String {
     }
     text.push('\n');
     text.push_str(JSON);
-    text.push_str("## Global options\n\n");
+    text.push_str("## Global options\n");
     options(&mut text, root.get_arguments().filter(|arg| arg.is_global_set()));
     for command in root.get_subcommands_mut() {
         describe(&mut text, command, "##");
@@ -111,7 +111,7 @@ fn describe(text: &mut String, command: &mut Command, level: &str) {
             text.push_str(&format!("{}\n\n", filled(paragraph, 100)));
         }
     }
-    text.push_str(&format!("```text\n{usage}\n```\n\n"));
+    text.push_str(&format!("```text\n{usage}\n```\n"));
     options(text, command.get_arguments().filter(|arg| !arg.is_global_set()));
     for inner in command.get_subcommands_mut() {
         describe(text, inner, "###");
@@ -121,7 +121,10 @@ fn describe(text: &mut String, command: &mut Command, level: &str) {
 fn options<'a>(text: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
     let shown = arguments
         .filter(|arg| !arg.is_hide_set() && arg.get_id() != "help" && arg.get_id() != "version");
-    for arg in shown {
+    for (number, arg) in shown.enumerate() {
+        if number == 0 {
+            text.push('\n');
+        }
         let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
         let mut line = format!("- `{}`: {help}", spelled(arg));
         let values: Vec<String> = arg

@@ -108,7 +108,7 @@ pub struct Fence {
     /// Blocks in the order of their ids.
     #[n(2)]
     pub blocks: Vec<BlockRecord>,
-    /// Bloom filter over all ids; see [`filter_bits`].
+    /// Bloom filter over all ids; see `filter_bits` below.
     #[n(3)]
     #[cbor(with = "minicbor::bytes")]
     pub filter: Vec<u8>,

@@ -333,8 +333,8 @@ impl<'a> Assembler<'a> {
                 self.to_scan.push(ScanRequest::Open { place, parent: Arc::clone(open), child });
                 Slot::Waiting
             }
-            Some(Scanned::File(child, was_known)) => {
-                self.read(FileToRead { place, open: Arc::clone(open), child, was_known });
+            Some(Scanned::File(child, before)) => {
+                self.read(FileToRead { place, open: Arc::clone(open), child, before });
                 Slot::Waiting
             }
         }

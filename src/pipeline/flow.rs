@@ -52,8 +52,8 @@ pub enum ScanRequest {
 pub enum Scanned {
     /// Nothing to do: taken from the last run, or no content to read.
     Ready(Box<Finished>),
-    /// A file to read; whether the last run knew it.
-    File(Child, bool),
+    /// A file to read, with its encoded entry of the last run.
+    File(Child, Option<Vec<u8>>),
     /// A directory to open.
     Directory(Child),
 }
@@ -125,8 +125,8 @@ pub struct FileToRead {
     pub open: Arc<Directory>,
     /// What its stat said.
     pub child: Child,
-    /// Whether the last run knew it.
-    pub was_known: bool,
+    /// Its encoded entry of the last run.
+    pub before: Option<Vec<u8>>,
 }
 
 /// Files to read: many small neighbors, or a large one.

@@ -176,8 +176,10 @@ impl<'s> Reading<'s> {
                 return None;
             }
         }
-        self.count(&file, &entry);
-        Some(Finished { entry: EncodedEntry::new(&entry), signature, is_reusable })
+        let encoded = EncodedEntry::new(&entry);
+        self.progress.bytes_done.add(encoded.content_bytes);
+        self.count_file(&file, &encoded);
+        Some(Finished { entry: encoded, signature, is_reusable })
     }
 
     /// Reads a large file block by block; workers seal while it reads on.
@@ -255,8 +257,9 @@ impl<'s> Reading<'s> {
                 return None;
             }
         }
-        self.count_file(&file);
-        Some(Finished { entry: EncodedEntry::new(&entry), signature, is_reusable })
+        let encoded = EncodedEntry::new(&entry);
+        self.count_file(&file, &encoded);
+        Some(Finished { entry: encoded, signature, is_reusable })
     }
 
     fn open(&self, file: &FileToRead) -> Option<OpenFile> {
@@ -300,17 +303,12 @@ impl<'s> Reading<'s> {
         false
     }
 
-    fn count(&self, file: &FileToRead, entry: &Entry) {
-        self.progress.bytes_done.add(entry.size.unwrap_or(0));
-        self.count_file(file);
-    }
-
-    fn count_file(&self, file: &FileToRead) {
+    fn count_file(&self, file: &FileToRead, now: &EncodedEntry) {
         self.progress.files_done.add(1);
-        if file.was_known {
-            self.progress.files_changed.add(1);
-        } else {
-            self.progress.files_new.add(1);
+        match &file.before {
+            None => self.progress.files_new.add(1),
+            Some(before) if *before == now.bytes => self.progress.files_unmodified.add(1),
+            Some(_) => self.progress.files_changed.add(1),
         }
     }
 }

@@ -160,7 +160,7 @@ impl Scanner<'_> {
             })));
         }
         if child.kind == EntryKind::File {
-            return Some(Scanned::File(child, before.is_some()));
+            return Some(Scanned::File(child, before.map(|row| row.entry.clone())));
         }
         match self.describer.other(open, &child) {
             Ok((entry, problems)) => {

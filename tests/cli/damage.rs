@@ -1,4 +1,4 @@
-//! One bad object never stops the rest, is named, and counted.
+//! One bad object never stops the rest.
 
 use std::collections::BTreeMap;
 use std::fs;

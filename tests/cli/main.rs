@@ -1,5 +1,7 @@
 //! What a person sees: transcripts, exit codes, JSON, the manual.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod damage;
 mod disks;
 mod errors;

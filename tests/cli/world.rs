@@ -242,7 +242,8 @@ pub(crate) fn is_root() -> bool {
 
 /// Says past the test runner's capture that a test could not run.
 pub(crate) fn skip(test: &str, why: &str) {
-    writeln!(std::io::stderr(), "SKIPPED: {test}: {why}").unwrap();
+    let line = format!("SKIPPED: {test}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// Whether a program is installed.
