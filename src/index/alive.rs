@@ -60,15 +60,17 @@ impl Alive {
         let (mut indexed_count, mut stale_count) = (0, 0);
         index.packs(&mut |no, id, len| {
             indexed_count += 1;
+            // A pack that no listed segment names is of no use to other hosts, whatever this
+            // host remembers of it: it counts as not indexed.
             let listed_len = listed.get_mut(id).map(|(listed_len, claimed)| {
-                *claimed = true;
+                *claimed = named.has(no);
                 *listed_len
             });
-            if listed_len == Some(len) {
+            if listed_len == Some(len) && named.has(no) {
                 alive.set(no);
             } else if named.has(no) {
                 missing.push((*id, listed_len));
-            } else {
+            } else if listed_len.is_none() {
                 stale_count += 1;
             }
         })?;

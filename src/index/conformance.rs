@@ -184,13 +184,17 @@ fn knows_only_packs_that_are_listed(make: Make<'_>) {
         let new = alive([2, 3]);
         assert_eq!(new.missing.len(), 2);
         assert_eq!(new.stale_count, 1);
+        // What only this index remembers is of no use to others: it must be stored again.
+        let mut unindexed = new.unindexed.clone();
+        unindexed.sort_by_key(|(_, len)| *len);
+        assert_eq!(unindexed, [(pack(9), 77), (pack(2), PACK_LEN)]);
 
         let no = |n| index.pack_no(&pack(n)).unwrap().unwrap();
         new.mark_alive(no(5));
         new.mark_doomed(no(3));
         new.mark_alive(no(3));
         let known = index.find_alive(&ids, &new).unwrap();
-        assert_eq!(known, [false, true, false, false, true, false]);
+        assert_eq!(known, [false, false, false, false, true, false]);
         assert!(!new.contains(PackNo(u32::MAX)));
     });
 }

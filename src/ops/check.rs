@@ -1,6 +1,6 @@
 //! Finds out whether a repository is whole.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
@@ -101,19 +101,19 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
             unindexed.len()
         ));
     }
-    let mut bad = HashMap::new();
+    let mut damaged = HashSet::new();
     if options.read_data {
         let all = packs.iter().copied().filter(|(id, _)| chunks.is_alive(id)).chain(unindexed);
         let read = read_packs(repository, &chunks, all.collect(), run)?;
         for (id, error) in &read.damaged {
             findings.add(&ObjectName::pack(*id), cause(error));
         }
-        bad = read.bad;
+        damaged.extend(read.damaged.iter().map(|(id, _)| *id));
         report.read_bytes = read.bytes;
     }
     let reader = Reader::new(repository, &chunks);
     let mut walker =
-        Walker { reader: &reader, run, bad, seen: HashSet::new(), findings: &mut findings };
+        Walker { reader: &reader, run, damaged, seen: HashSet::new(), findings: &mut findings };
     for committed in &snapshots.all {
         run.cancel.check()?;
         walker.snapshot(committed)?;
@@ -187,8 +187,6 @@ fn cause(error: &Error) -> String {
 #[derive(Default)]
 struct ReadPacks {
     damaged: Vec<(PackId, Error)>,
-    /// Chunks that no frame gave back, with the pack that should have.
-    bad: HashMap<ChunkId, PackId>,
     bytes: u64,
 }
 
@@ -199,45 +197,29 @@ fn read_packs(
     run: &Run<'_>,
 ) -> Result<ReadPacks> {
     run.progress.bytes_total.set(packs.iter().map(|(_, len)| len).sum());
-    let gathered = Mutex::new((ReadPacks::default(), HashSet::<ChunkId>::new()));
+    let gathered = Mutex::new(ReadPacks::default());
     packs.par_iter().try_for_each(|(id, len)| {
         run.cancel.check()?;
         let record = chunks.pack(id)?;
         let read = read_pack(repository, id, record.as_deref());
         run.progress.bytes_done.add(*len);
         let mut gathered = gathered.lock().expect("no thread panics while it holds the lock");
-        gathered.0.bytes += len;
-        match read {
-            Ok(()) => {}
-            Err(damage) => {
-                let (error, bad) = *damage;
-                gathered.0.damaged.push((*id, error));
-                gathered.0.bad.extend(bad.into_iter().map(|chunk| (chunk, *id)));
-            }
-        }
+        gathered.bytes += len;
+        gathered.damaged.extend(read.err().map(|error| (*id, error)));
         Ok::<(), Error>(())
     })?;
-    let (mut read, _) = gathered.into_inner().expect("no thread panics while it holds the lock");
+    let mut read = gathered.into_inner().expect("no thread panics while it holds the lock");
     read.damaged.sort_by_key(|(id, _)| *id);
     Ok(read)
 }
 
-type Damage = (Error, Vec<ChunkId>);
-
 /// Reads a whole pack and opens every frame.
-fn read_pack(
-    repository: &Repository,
-    id: &PackId,
-    record: Option<&PackRecord>,
-) -> Result<(), Box<Damage>> {
+fn read_pack(repository: &Repository, id: &PackId, record: Option<&PackRecord>) -> Result<()> {
     let keyring = repository.keyring();
-    let fail = |error: Error| Box::new((error, Vec::new()));
-    let sealed = repository.backend().get(&ObjectName::pack(*id)).map_err(|e| fail(e.into()))?;
+    let refuse = |error| damaged_pack(id, error);
+    let sealed = repository.backend().get(&ObjectName::pack(*id))?;
     let bytes = sealed.bytes();
-    let named = PackId::new(*blake3::hash(bytes).as_bytes()) == *id;
-    let header =
-        pack::open_header(keyring, bytes).map_err(|error| fail(damaged_pack(id, error)))?;
-    let mut bad = Vec::new();
+    let header = pack::open_header(keyring, bytes).map_err(refuse)?;
     let mut offset = crate::format::pack::PREFIX_LEN;
     for record in &header.frames {
         let end = offset + record.sealed_len as usize;
@@ -247,18 +229,12 @@ fn read_pack(
             codec: record.codec,
             raw_len: record.raw_len,
         };
-        match frame::open(keyring, &shape, &bytes[offset..end]) {
-            Ok(raw) => {
-                let mut start = 0;
-                for chunk in &record.chunks {
-                    let end = start + chunk.len as usize;
-                    if frame::verify(keyring, record.kind, &chunk.id, &raw[start..end]).is_err() {
-                        bad.push(chunk.id);
-                    }
-                    start = end;
-                }
-            }
-            Err(_) => bad.extend(record.chunks.iter().map(|chunk| chunk.id)),
+        let raw = frame::open(keyring, &shape, &bytes[offset..end]).map_err(refuse)?;
+        let mut start = 0;
+        for chunk in &record.chunks {
+            let end = start + chunk.len as usize;
+            frame::verify(keyring, record.kind, &chunk.id, &raw[start..end]).map_err(refuse)?;
+            start = end;
         }
         offset = end;
     }
@@ -268,14 +244,11 @@ fn read_pack(
                 (indexed.sealed_len, indexed.raw_len) == (found.sealed_len, found.raw_len)
             })
     });
-    if !bad.is_empty() {
-        return Err(Box::new((damaged_pack(id, DecodeError::Forged), bad)));
-    }
     if !agrees {
-        return Err(fail(damaged_pack(id, DecodeError::Inconsistent)));
+        return Err(refuse(DecodeError::Inconsistent));
     }
-    if !named {
-        return Err(fail(damaged_pack(id, DecodeError::Id)));
+    if PackId::new(*blake3::hash(bytes).as_bytes()) != *id {
+        return Err(refuse(DecodeError::Id));
     }
     Ok(())
 }
@@ -284,7 +257,8 @@ fn read_pack(
 struct Walker<'a> {
     reader: &'a Reader<'a>,
     run: &'a Run<'a>,
-    bad: HashMap<ChunkId, PackId>,
+    /// Packs that are not as they were stored; what they hold must be tried chunk by chunk.
+    damaged: HashSet<PackId>,
     seen: HashSet<ChunkId>,
     findings: &'a mut Findings,
 }
@@ -351,8 +325,7 @@ impl Walker<'_> {
     ) {
         let Some(list) = &entry.content else { return };
         let result = for_each_chunk(self.reader, list, &mut |piece: Piece| {
-            let is_bad = self.bad.contains_key(&piece.id);
-            if is_bad || !self.seen.contains(&piece.id) {
+            if !self.seen.contains(&piece.id) {
                 wanted.push((piece.id, path.to_vec()));
             }
             Ok(())
@@ -368,15 +341,10 @@ impl Walker<'_> {
         let alive = self.reader.chunks().find_alive(&ids)?;
         let mut last: Option<(Vec<u8>, String)> = None;
         for ((id, path), is_alive) in wanted.into_iter().zip(alive) {
-            let lost_in = match self.bad.get(&id) {
-                // Another copy may be good.
-                Some(_) if self.reader.chunk(FrameKind::Data, &id).is_ok() => None,
-                Some(pack) => Some(Some(*pack)),
-                None if is_alive => None,
-                None => {
-                    let copies = self.reader.chunks().locate(&[id])?.pop().unwrap_or_default();
-                    Some(copies.first().map(|copy| copy.pack.id))
-                }
+            let lost_in = if is_alive && self.damaged.is_empty() {
+                None
+            } else {
+                self.lost_in(&id, is_alive)?
             };
             let Some(pack) = lost_in else {
                 self.seen.insert(id);
@@ -395,6 +363,16 @@ impl Walker<'_> {
             last = Some((path, object));
         }
         Ok(())
+    }
+
+    /// The pack that should have held a chunk of which no copy is left, or nothing if one is.
+    fn lost_in(&self, id: &ChunkId, is_alive: bool) -> Result<Option<Option<PackId>>> {
+        let copies = self.reader.chunks().locate(&[*id])?.pop().unwrap_or_default();
+        let is_suspect = copies.iter().all(|copy| self.damaged.contains(&copy.pack.id));
+        if is_alive && (!is_suspect || self.reader.chunk(FrameKind::Data, id).is_ok()) {
+            return Ok(None);
+        }
+        Ok(Some(copies.first().map(|copy| copy.pack.id)))
     }
 }
 

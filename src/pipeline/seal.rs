@@ -107,7 +107,8 @@ impl<'a> Sealer<'a> {
         Ok(id)
     }
 
-    /// Seals the metadata that is waiting for more, and says that no more frames will come.
+    /// Seals the metadata that is waiting for more, and says that no more frames will come. That is
+    /// said in any case: the pack stage waits for it.
     ///
     /// # Errors
     /// When the run is ending.
@@ -115,10 +116,9 @@ impl<'a> Sealer<'a> {
         let open = std::mem::take(
             &mut *self.metadata.lock().expect("no thread panics while it holds the lock"),
         );
-        if !open.chunks.is_empty() {
-            self.seal_metadata(open)?;
-        }
-        self.send(FrameMessage::End)
+        let sealed = if open.chunks.is_empty() { Ok(()) } else { self.seal_metadata(open) };
+        let told = self.frames.send(FrameMessage::End).map_err(|_| ending());
+        sealed.and(told)
     }
 
     fn seal_metadata(&self, frame: OpenFrame) -> Result<()> {

@@ -7,6 +7,8 @@ use std::panic::{self, PanicHookInfo};
 pub(crate) fn install() {
     panic::set_hook(Box::new(|info| {
         drop(io::stderr().lock().write_all(text(info).as_bytes()));
+        // Other threads may wait for this one for ever, and a process may die at any instruction.
+        signal_hook::low_level::exit(1);
     }));
 }
 

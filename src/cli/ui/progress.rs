@@ -100,8 +100,9 @@ impl View {
             }
         }
         if let Some([line, current]) = &self.bars {
-            line.set_message(self.line(watched));
-            current.set_message(escape(&watched.progress.current()));
+            let width = width();
+            line.set_message(cut(&self.line(watched), width));
+            current.set_message(cut(&escape(&watched.progress.current()), width));
         }
         if ui.json && !ui.quiet && self.tick_count.is_multiple_of(TICKS_PER_STATUS) {
             // A closed pipe is noticed at the end of the run.
@@ -203,8 +204,25 @@ fn seconds_left(done: u64, total: u64, rate: f64) -> Option<u64> {
     (total > 0 && rate >= 1.0).then(|| (total.saturating_sub(done) as f64 / rate) as u64)
 }
 
+/// Columns of a line. Some are left free: a typed `^C` must not wrap, or the display would count
+/// its lines wrongly.
+fn width() -> usize {
+    let columns = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).map_or(0, |s| s.ws_col);
+    usize::from(if columns == 0 { 80 } else { columns }).saturating_sub(6).max(20)
+}
+
+/// At most `width` characters: the end of a path says more than its start.
+fn cut(text: &str, width: usize) -> String {
+    let len = text.chars().count();
+    if len <= width {
+        return text.to_owned();
+    }
+    let tail: String = text.chars().skip(len - (width - 3)).collect();
+    format!("...{tail}")
+}
+
 fn bars(screen: &MultiProgress) -> [ProgressBar; 2] {
-    let style = ProgressStyle::with_template("{wide_msg}").expect("the template is valid");
+    let style = ProgressStyle::with_template("{msg}").expect("the template is valid");
     // The screen draws; a bar by itself would draw before it is added.
     let bar = || screen.add(ProgressBar::no_length().with_style(style.clone()));
     [bar(), bar()]
@@ -213,6 +231,12 @@ fn bars(screen: &MultiProgress) -> [ProgressBar; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_path_keeps_its_end() {
+        assert_eq!(cut("/a/b", 20), "/a/b");
+        assert_eq!(cut("/home/somebody/some/where", 20), "...mebody/some/where");
+    }
 
     #[test]
     fn a_line_says_what_is_known() {
