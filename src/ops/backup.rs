@@ -110,7 +110,13 @@ fn attempt_once(
     chunks.list_packs(&session.first_look().endangered)?;
     let snapshots = Snapshots::read(repository)?;
     let paths: Vec<PathBytes> = roots.paths.iter().cloned().map(PathBytes).collect();
-    let parent = snapshots.parent(&options.host, &paths).map(|committed| committed.id);
+    let parent = snapshots.parent(&options.host, &paths).map(|committed| {
+        // A guess that is good enough for the time that is left.
+        let statistics = committed.snapshot.components[0].statistics;
+        run.progress.files_total.set(statistics.file_count);
+        run.progress.bytes_total.set(statistics.content_bytes);
+        committed.id
+    });
     let scope = scope(&options.host, &paths);
     let last = LastEpoch::read(chunks, &scope);
     let may_take_over = !options.force

@@ -11,9 +11,11 @@ use crate::base::text::escape;
 use crate::base::{ChunkId, Error, PackId, Result};
 use crate::format::entry::{Entry, TreeRef};
 use crate::format::list::Piece;
-use crate::format::{DecodeError, FrameKind, ObjectName};
+use crate::format::name::Parsed;
+use crate::format::{DecodeError, FrameKind, ObjectKind, ObjectName};
 use crate::index::PackRecord;
 use crate::repo::Repository;
+use crate::repo::access::list_names;
 use crate::repo::chunks::Chunks;
 use crate::repo::list::for_each_chunk;
 use crate::repo::reader::{Reader, damaged_pack};
@@ -75,9 +77,11 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let mut report = Report::default();
     let snapshots = Snapshots::read(repository)?;
     let mut findings = Findings::default();
-    for error in snapshots.problems {
-        findings.add_error(&error);
+    for error in &snapshots.problems {
+        findings.add_error(error);
     }
+    find_hidden(&snapshots, &mut findings);
+    find_lost_segments(repository, &snapshots, &mut findings)?;
     // A cache could hide that a segment is gone, so the index is built from what is there.
     let (chunks, notices) = open_chunks(repository, None, run)?;
     report.notices = notices;
@@ -123,6 +127,49 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     report.findings = findings.finish();
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
+}
+
+/// Finds snapshots that others have seen and that are neither listed nor forgotten: somebody took
+/// them away.
+fn find_hidden(snapshots: &Snapshots, findings: &mut Findings) {
+    let listed: HashSet<_> = snapshots.all.iter().map(|committed| committed.id).collect();
+    for committed in &snapshots.all {
+        for seen in &committed.snapshot.seen {
+            if listed.contains(&seen.session) || snapshots.tombed.contains(&seen.session) {
+                continue;
+            }
+            let name = ObjectName::snapshot(seen.session);
+            let message = format!(
+                "it is missing or damaged: snapshot {} has seen it, and nobody forgot it",
+                committed.id.short()
+            );
+            findings.add(&name, message).hint =
+                "Find out who can delete from this location; its files may be in later snapshots."
+                    .to_owned();
+        }
+    }
+}
+
+/// Finds index segments that a snapshot names and that are gone. Their packs can still be read.
+fn find_lost_segments(
+    repository: &Repository,
+    snapshots: &Snapshots,
+    findings: &mut Findings,
+) -> Result<()> {
+    let mut listed = HashSet::new();
+    for name in list_names(&**repository.backend(), ObjectKind::Index)? {
+        if let Parsed::Index(_, _, id) = name.parsed() {
+            listed.insert(id);
+        }
+    }
+    for committed in &snapshots.all {
+        for id in committed.snapshot.segments.iter().filter(|id| !listed.contains(id)) {
+            let message = format!("snapshot {} needs it, and it is missing", committed.id.short());
+            findings.add_named(format!("index segment {id}"), message).hint =
+                "Restores read the headers of its packs instead, which takes longer.".to_owned();
+        }
+    }
+    Ok(())
 }
 
 /// Findings by object, in the order they came.
@@ -369,7 +416,7 @@ impl Walker<'_> {
     fn lost_in(&self, id: &ChunkId, is_alive: bool) -> Result<Option<Option<PackId>>> {
         let copies = self.reader.chunks().locate(&[*id])?.pop().unwrap_or_default();
         let is_suspect = copies.iter().all(|copy| self.damaged.contains(&copy.pack.id));
-        if is_alive && (!is_suspect || self.reader.chunk(FrameKind::Data, id).is_ok()) {
+        if is_alive && !is_suspect || self.reader.chunk(FrameKind::Data, id).is_ok() {
             return Ok(None);
         }
         Ok(Some(copies.first().map(|copy| copy.pack.id)))

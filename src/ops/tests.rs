@@ -221,3 +221,49 @@ fn listing_names_every_path() {
     assert!(paths.contains(&format!("{source}/deep/er/file-7")));
     assert_eq!(paths.len(), 1 + describe(&world.source()).len());
 }
+
+#[test]
+fn a_lost_index_segment_loses_no_file() {
+    let world = World::new();
+    fill(&world.source());
+    world.backup();
+    for entry in fs::read_dir(world.dir.path().join("repository/index")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    let (target, counts) = world.restore("target");
+    assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
+    assert_eq!(describe(&target), describe(&world.source()));
+    let findings = world.check().findings;
+    assert!(findings.iter().any(|f| f.object.starts_with("index segment")), "{findings:?}");
+    assert!(findings.iter().all(|f| f.affected.is_empty()), "{findings:?}");
+    // The next run relies on nothing that others cannot find.
+    world.backup();
+    assert_eq!(describe(&world.restore("again").0), describe(&world.source()));
+}
+
+#[test]
+fn a_snapshot_that_was_taken_away_is_missed() {
+    let world = World::new();
+    fill(&world.source());
+    let (first, _) = world.backup();
+    world.backup();
+    let name = first.snapshot.id.to_hex();
+    fs::remove_file(world.dir.path().join("repository/snapshots").join(&name)).unwrap();
+    let findings = world.check().findings;
+    assert!(findings.iter().any(|f| f.object.contains(&name)), "{findings:?}");
+}
+
+#[test]
+fn an_interrupted_init_does_not_spoil_the_place() {
+    let world = World::new();
+    fs::remove_dir_all(world.dir.path().join("repository/config")).unwrap();
+    let location: Location = world.dir.path().join("repository").to_str().unwrap().parse().unwrap();
+    let options = BackendOptions { writable: true, ..BackendOptions::default() };
+    let store = backend::create(&location, &options).unwrap();
+    let secret = || Secret::KeyFile(Key::new([7; 32]));
+    let secrets = [(secret(), Label::default())];
+    let made =
+        init::init(Arc::clone(&store), &secrets, &Creation::default(), &SystemClock).unwrap();
+    let opened = Repository::open(store, &mut |_| Ok(secret())).unwrap();
+    assert_eq!(opened.config(), made.config());
+}

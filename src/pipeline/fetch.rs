@@ -52,6 +52,9 @@ struct Read {
 pub fn fetch(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<()> {
     let reads = plan(reader, parts, reports)?;
     reads.into_par_iter().for_each(|read| {
+        if let Err(error) = reports.cancel.check() {
+            reports.failure.raise(error);
+        }
         if reports.failure.is_raised() {
             read.frames.into_iter().flat_map(|f| f.uses).for_each(|(_, p)| p.file.release(reports));
             return;
@@ -66,8 +69,7 @@ fn plan(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<
     let ids: Vec<ChunkId> = parts.iter().map(|part| part.piece.id).collect();
     let mut located = reader.chunks().locate(&ids)?;
     if located.iter().any(Vec::is_empty) {
-        // A segment may have been written, or replaced by another, since the listing.
-        reader.chunks().refresh()?;
+        reader.chunks().search_again(&ids)?;
         located = reader.chunks().locate(&ids)?;
     }
     let mut packs: HashMap<PackId, (Arc<PackRecord>, WantedFrames)> = HashMap::new();

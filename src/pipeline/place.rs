@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use super::failure::Failure;
 use super::links::Links;
-use crate::base::{Error, ErrorKind, Problems, Progress, Result};
+use crate::base::{Cancel, Error, ErrorKind, Problems, Progress, Result};
 use crate::format::entry::Entry;
 use crate::target::{FileWriter, TargetDir, create_file};
 
@@ -19,6 +19,8 @@ pub struct Reports<'a> {
     pub failure: &'a Failure,
     /// Hard links that wait for their first name.
     pub links: &'a Links,
+    /// Whether a person asked to stop.
+    pub cancel: &'a Cancel,
 }
 
 impl Reports<'_> {

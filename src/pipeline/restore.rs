@@ -57,6 +57,7 @@ pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<()> {
         progress: job.progress,
         failure: &failure,
         links: &links,
+        cancel: job.cancel,
     };
     thread::scope(|threads| {
         let (window_in, windows) = bounded::<Vec<Part>>(1);
@@ -203,6 +204,7 @@ impl<'a> Walker<'a> {
                 content += piece.len;
                 part_count += 1;
                 self.flush_if_full();
+                self.job.cancel.check()?;
                 if self.reports.failure.is_raised() { Err(ending()) } else { Ok(()) }
             }),
         };

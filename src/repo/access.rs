@@ -54,10 +54,11 @@ impl Repository {
         secrets: &[(Secret, Label)],
         clock: &dyn Clock,
     ) -> Result<Self> {
-        let slots = list_names(&*backend, ObjectKind::Key)?;
-        let configs = list_names(&*backend, ObjectKind::Config)?;
-        if !slots.is_empty() || !configs.is_empty() {
-            return Err(exists(&*backend));
+        // Slots alone are what an interrupted `init` leaves; they open nothing and do no harm.
+        for kind in [ObjectKind::Config, ObjectKind::Snapshot] {
+            if !list_names(&*backend, kind)?.is_empty() {
+                return Err(exists(&*backend));
+            }
         }
         let probe = backend.probe()?;
         let config = Config {
@@ -109,21 +110,25 @@ impl Repository {
         }
         let kinds: Vec<SlotKind> = slots.iter().map(|slot| slot.kind).collect();
         let secret = ask(&kinds)?;
-        let Some((id, roots)) = slots.iter().find_map(|s| slot::open(s, &secret).ok()) else {
+        let mut failed = None;
+        for (id, roots) in slots.iter().filter_map(|s| slot::open(s, &secret).ok()) {
+            let keyring = Arc::new(Keyring::new(id, roots));
+            match read_config(&*backend, &keyring) {
+                Ok(config) => return Ok(Self { backend, keyring, config }),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(|| {
             let what = match secret.kind() {
                 SlotKind::Passphrase => "wrong passphrase",
                 SlotKind::KeyFile => "the key file does not belong to it",
                 SlotKind::RecoveryCode => "the recovery code does not belong to it",
             };
-            return Err(Error::new(
-                ErrorKind::WrongKey,
-                format!("could not open the repository at {}: {what}", backend.location()),
-            )
-            .hint("Try again, or use another key: `--key-file`, or a recovery code."));
-        };
-        let keyring = Arc::new(Keyring::new(id, roots));
-        let config = read_config(&*backend, &keyring)?;
-        Ok(Self { backend, keyring, config })
+            let message =
+                format!("could not open the repository at {}: {what}", backend.location());
+            Error::new(ErrorKind::WrongKey, message)
+                .hint("Try again, or use another key: `--key-file`, or a recovery code.")
+        }))
     }
 
     /// Adds a key slot.
@@ -239,6 +244,6 @@ fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<Config> {
             ErrorKind::Damaged,
             format!("the repository at {} has a key but no config", backend.location()),
         )
-        .hint("If `parados init` was interrupted here, remove its `keys` and run it again.")
+        .hint("If `parados init` was interrupted here, run it again.")
     })
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use rayon::prelude::*;
 
 use super::access::list;
-use super::{Repository, damaged, is_missing, session};
+use super::{Repository, adopt, damaged, is_missing, session};
 use crate::base::{ChunkId, Error, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
@@ -34,6 +34,7 @@ struct Inner {
     /// Packs as listed; absent for a reader, which finds out by reading.
     alive: Option<Alive>,
     doomed: HashSet<PackId>,
+    has_adopted: bool,
 }
 
 /// A copy of a chunk, with how to read it.
@@ -53,7 +54,13 @@ impl Chunks {
     /// # Errors
     /// When segments cannot be listed. One that cannot be read is a problem instead.
     pub fn open(repository: Arc<Repository>, cache: Cache) -> Result<Self> {
-        let inner = Inner { cache, segments: HashSet::new(), alive: None, doomed: HashSet::new() };
+        let inner = Inner {
+            cache,
+            segments: HashSet::new(),
+            alive: None,
+            doomed: HashSet::new(),
+            has_adopted: false,
+        };
         let chunks = Self {
             repository,
             inner: RwLock::new(inner),
@@ -71,6 +78,47 @@ impl Chunks {
     pub fn refresh(&self) -> Result<()> {
         let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
         self.fill_or_recover(&mut inner)
+    }
+
+    /// Looks again for chunks that a reader misses: in segments that are new since the listing,
+    /// then in packs that no segment names.
+    ///
+    /// # Errors
+    /// When segments or packs cannot be listed.
+    pub fn search_again(&self, ids: &[ChunkId]) -> Result<()> {
+        self.refresh()?;
+        if self.locate(ids)?.iter().any(Vec::is_empty) {
+            self.adopt()?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what the headers of packs say that no segment names, once.
+    fn adopt(&self) -> Result<()> {
+        let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
+        if std::mem::replace(&mut inner.has_adopted, true) {
+            return Ok(());
+        }
+        let unindexed = self.compare(&inner)?.unindexed;
+        for batch in unindexed.chunks(FETCH_COUNT) {
+            let mut segments = Vec::new();
+            for result in adopt::adopt(&self.repository, batch) {
+                match result {
+                    Ok(adopted) => segments.push(adopted),
+                    Err(error) => self.problems().push(error),
+                }
+            }
+            let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
+            let refused = inner.cache.index().apply_many(&borrowed)?;
+            self.problems().extend(refused.into_iter().map(|refused| refused.error));
+        }
+        if !unindexed.is_empty() {
+            let count = unindexed.len();
+            self.notices().push(Notice(format!(
+                "{count} packs are in no index segment; their headers were read instead"
+            )));
+        }
+        Ok(())
     }
 
     /// Lists packs, for a writer: only chunks in listed packs of the right length count as stored.
@@ -308,20 +356,24 @@ impl Chunks {
     }
 
     fn list_alive(&self, inner: &mut Inner) -> Result<()> {
-        let listing = list(&**self.repository.backend(), ObjectKind::Pack)?;
-        let packs = listing.into_iter().filter_map(|object| match object.name.parsed() {
-            Parsed::Pack(id) => Some((id, object.len)),
-            _ => None,
-        });
-        let index = inner.cache.index();
-        let alive = Alive::new(index, packs, &inner.segments)?;
+        let alive = self.compare(inner)?;
         for pack in &inner.doomed {
-            if let Some(no) = index.pack_no(pack)? {
+            if let Some(no) = inner.cache.index().pack_no(pack)? {
                 alive.mark_doomed(no);
             }
         }
         inner.alive = Some(alive);
         Ok(())
+    }
+
+    /// Compares the packs that are listed with those that listed segments name.
+    fn compare(&self, inner: &Inner) -> Result<Alive> {
+        let listing = list(&**self.repository.backend(), ObjectKind::Pack)?;
+        let packs = listing.into_iter().filter_map(|object| match object.name.parsed() {
+            Parsed::Pack(id) => Some((id, object.len)),
+            _ => None,
+        });
+        Alive::new(inner.cache.index(), packs, &inner.segments)
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {

@@ -4,6 +4,7 @@
 //! `session` is the only way to add a snapshot, `snapshots` finds them again.
 
 pub mod access;
+mod adopt;
 pub mod chunks;
 pub mod generations;
 pub mod list;

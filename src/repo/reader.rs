@@ -64,8 +64,7 @@ impl<'a> Reader<'a> {
         if !copies.is_empty() {
             return Ok(copies);
         }
-        // A segment may have been written, or replaced by another, since the listing.
-        self.chunks.refresh()?;
+        self.chunks.search_again(&[*id])?;
         Ok(self.chunks.locate(&[*id])?.pop().unwrap_or_default())
     }
 
