@@ -1,3 +1,5 @@
+//! Encrypted, deduplicated backups that can prove they come back.
+//!
 #![doc = include_str!("../docs/tour.md")]
 //!
 //! ## The modules, in the order of their layers
