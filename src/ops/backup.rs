@@ -1,10 +1,11 @@
 //! Makes a snapshot of directory trees.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use super::{Run, closing_notices, open_chunks};
-use crate::base::{Error, ErrorKind, Result, SessionId, WriterId};
+use crate::base::{Error, ErrorKind, Result, SegmentId, SessionId, WriterId};
 use crate::chunk::{Chunker, GearTable, Params};
 use crate::format::snapshot::{Component, PathBytes, Snapshot, State, Statistics};
 use crate::index::Rows;
@@ -123,7 +124,10 @@ fn attempt_once(
         && !verified_only
         && !chunks.is_degraded()
         && parent.is_some()
-        && last.as_ref().map(|last| last.snapshot) == parent;
+        && last.as_ref().is_some_and(|last| {
+            // Without a segment of then, others would not find what is taken over.
+            Some(last.snapshot) == parent && last.segments.is_subset(&chunks.segments())
+        });
     let epoch = last.as_ref().map(|last| last.epoch).filter(|_| may_take_over);
     let next_epoch = LastEpoch::next(chunks);
     let last_run = LastRun { rows: chunks as &dyn Rows, scope, epoch };
@@ -209,7 +213,8 @@ fn attempt_once(
         return Ok(None);
     }
     let committed = session.commit(root)?;
-    LastEpoch { epoch: next_epoch, snapshot: committed.id }.write(chunks, &scope);
+    let segments = chunks.segments();
+    LastEpoch { epoch: next_epoch, snapshot: committed.id, segments }.write(chunks, &scope);
     keep_writer(chunks, writer, sequence);
     run.problems.extend(chunks.take_problems());
     let excluded = excluded.into_inner().expect("no thread panics while it holds the lock");
@@ -243,6 +248,8 @@ fn scope(host: &str, paths: &[PathBytes]) -> [u8; 32] {
 struct LastEpoch {
     epoch: u64,
     snapshot: SessionId,
+    /// Segments that were listed then.
+    segments: HashSet<SegmentId>,
 }
 
 impl LastEpoch {
@@ -253,12 +260,18 @@ impl LastEpoch {
         let mut cursor = crate::format::wire::Cursor::new(&bytes);
         let epoch = cursor.u64().ok()?;
         let snapshot = SessionId::new(cursor.array().ok()?);
-        cursor.finish().ok()?;
-        Some(Self { epoch, snapshot })
+        let mut segments = HashSet::new();
+        while !cursor.rest().is_empty() {
+            segments.insert(SegmentId::new(cursor.array().ok()?));
+        }
+        Some(Self { epoch, snapshot, segments })
     }
 
     fn write(&self, chunks: &Chunks, scope: &[u8; 32]) {
-        let bytes = [&self.epoch.to_le_bytes()[..], self.snapshot.as_bytes()].concat();
+        let mut bytes = [&self.epoch.to_le_bytes()[..], self.snapshot.as_bytes()].concat();
+        for segment in &self.segments {
+            bytes.extend_from_slice(segment.as_bytes());
+        }
         chunks.meta_put(&Self::key(scope), &bytes);
     }
 

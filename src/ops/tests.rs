@@ -267,3 +267,19 @@ fn an_interrupted_init_does_not_spoil_the_place() {
     let opened = Repository::open(store, &mut |_| Ok(secret())).unwrap();
     assert_eq!(opened.config(), made.config());
 }
+
+#[test]
+fn nothing_is_taken_over_that_only_this_host_could_find() {
+    let world = World::new();
+    fill(&world.source());
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.backup();
+    assert_eq!(world.backup().1.progress.stored_packs.get(), 0);
+    for entry in fs::read_dir(world.dir.path().join("repository/index")).unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    // Every file is settled and unchanged, and yet its chunks must be stored again.
+    let (_, counts) = world.backup();
+    assert!(counts.progress.new_data_bytes.get() > 0);
+    assert_eq!(world.backup().1.progress.stored_packs.get(), 0);
+}

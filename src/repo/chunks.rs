@@ -143,6 +143,11 @@ impl Chunks {
         is_missing || !inner.doomed.is_empty()
     }
 
+    /// The segments that are listed and applied.
+    pub fn segments(&self) -> HashSet<SegmentId> {
+        self.read().segments.clone()
+    }
+
     /// Packs that segments name and the listing lacks, or has with another length.
     pub fn missing_packs(&self) -> Vec<(PackId, Option<u64>)> {
         self.read().alive.as_ref().map(|alive| alive.missing.clone()).unwrap_or_default()
