@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::base::{Error, SegmentId};
+use crate::base::SegmentId;
 use crate::format::entry::Entry;
 use crate::repo::session::Stored;
 use crate::repo::tree::EncodedEntry;
@@ -164,6 +164,4 @@ pub enum FrameMessage {
 pub struct Outcome {
     /// Receipts of all segments of the session.
     pub segments: Vec<Stored<SegmentId>>,
-    /// The error that ended it early.
-    pub error: Option<Error>,
 }

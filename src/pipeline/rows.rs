@@ -2,7 +2,7 @@
 
 use crate::base::Result;
 use crate::format::DecodeError;
-use crate::format::entry::{Entry, EntryKind};
+use crate::format::entry::Entry;
 use crate::format::wire::Cursor;
 use crate::repo::tree::EncodedEntry;
 use crate::source::Signature;
@@ -90,9 +90,4 @@ pub fn renumber(child: &RowChild, mount: impl FnOnce() -> u32) -> Option<Encoded
         link.mount = mount();
     }
     Some(EncodedEntry::new(&entry))
-}
-
-/// Whether entries of this kind have rows.
-pub fn is_kept(kind: EntryKind) -> bool {
-    kind != EntryKind::Directory
 }
