@@ -109,7 +109,8 @@ fn attempt_once(
     // The order matters: generations, then packs, then snapshots.
     let session = Session::start(repository)?;
     chunks.list_packs(&session.first_look().endangered)?;
-    let snapshots = Snapshots::read(repository)?;
+    let mut snapshots = Snapshots::read(repository)?;
+    run.problems.extend(std::mem::take(&mut snapshots.problems));
     let paths: Vec<PathBytes> = roots.paths.iter().cloned().map(PathBytes).collect();
     let parent = snapshots.parent(&options.host, &paths).map(|committed| {
         // A guess that is good enough for the time that is left.
@@ -129,7 +130,10 @@ fn attempt_once(
             Some(last.snapshot) == parent && last.segments.is_subset(&chunks.segments())
         });
     let epoch = last.as_ref().map(|last| last.epoch).filter(|_| may_take_over);
-    let next_epoch = LastEpoch::next(chunks);
+    // Never used twice, whatever became of the cache in between.
+    let next_epoch = crate::format::wire::Cursor::new(session.id().as_bytes())
+        .u64()
+        .expect("an id has 32 bytes");
     let last_run = LastRun { rows: chunks as &dyn Rows, scope, epoch };
     let mut exclusion = Exclusion::default();
     for path in &options.exclude {
@@ -253,8 +257,6 @@ struct LastEpoch {
 }
 
 impl LastEpoch {
-    const EPOCH_KEY: &str = "epoch";
-
     fn read(chunks: &Chunks, scope: &[u8; 32]) -> Option<Self> {
         let bytes = chunks.meta_get(&Self::key(scope))?;
         let mut cursor = crate::format::wire::Cursor::new(&bytes);
@@ -273,14 +275,6 @@ impl LastEpoch {
             bytes.extend_from_slice(segment.as_bytes());
         }
         chunks.meta_put(&Self::key(scope), &bytes);
-    }
-
-    /// An epoch that no row has yet, also not one of a run that never ended.
-    fn next(chunks: &Chunks) -> u64 {
-        let bytes = chunks.meta_get(Self::EPOCH_KEY).unwrap_or_default();
-        let last = crate::format::wire::Cursor::new(&bytes).u64().unwrap_or(0);
-        chunks.meta_put(Self::EPOCH_KEY, &(last + 1).to_le_bytes());
-        last + 1
     }
 
     fn key(scope: &[u8; 32]) -> String {

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 
 use super::{Run, closing_notices, open_chunks};
 use crate::base::text::escape;
-use crate::base::{ChunkId, Error, PackId, Result};
+use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
 use crate::format::entry::{Entry, TreeRef};
 use crate::format::list::Piece;
 use crate::format::name::Parsed;
@@ -248,7 +248,11 @@ fn read_packs(
     packs.par_iter().try_for_each(|(id, len)| {
         run.cancel.check()?;
         let record = chunks.pack(id)?;
-        let read = read_pack(repository, id, record.as_deref());
+        let read = match read_pack(repository, id, record.as_deref()) {
+            // That is no damage.
+            Err(error) if error.kind == ErrorKind::Offline => return Err(error),
+            read => read,
+        };
         run.progress.bytes_done.add(*len);
         let mut gathered = gathered.lock().expect("no thread panics while it holds the lock");
         gathered.bytes += len;
@@ -346,7 +350,7 @@ impl Walker<'_> {
             match entry {
                 Ok(entry) => {
                     let full = place(&entry.name);
-                    self.content(snapshot, &entry, &full, &mut wanted);
+                    self.content(snapshot, &entry, &full, &mut wanted)?;
                     if entry.tree.is_some() {
                         levels.push((entry.tree, full));
                     }
@@ -369,18 +373,30 @@ impl Walker<'_> {
         entry: &Entry,
         path: &[u8],
         wanted: &mut Vec<(ChunkId, Vec<u8>)>,
-    ) {
-        let Some(list) = &entry.content else { return };
-        let result = for_each_chunk(self.reader, list, &mut |piece: Piece| {
+    ) -> Result<()> {
+        let Some(list) = &entry.content else { return Ok(()) };
+        let reader = self.reader;
+        let mut is_fatal = false;
+        let result = for_each_chunk(reader, list, &mut |piece: Piece| {
             if !self.seen.contains(&piece.id) {
                 wanted.push((piece.id, path.to_vec()));
             }
-            Ok(())
+            let mut result = self.run.cancel.check();
+            // A file may have more chunks than memory has room for.
+            if result.is_ok() && wanted.len() >= LOOKUP_COUNT {
+                result = self.look_up(snapshot, std::mem::take(wanted));
+            }
+            is_fatal |= result.is_err();
+            result
         });
         if let Err(error) = result {
+            if is_fatal {
+                return Err(error);
+            }
             let path = format!("snapshot {snapshot}: {}", escape(path));
             self.findings.affect(error.message.clone(), &cause(&error), path);
         }
+        Ok(())
     }
 
     fn look_up(&mut self, snapshot: &str, wanted: Vec<(ChunkId, Vec<u8>)>) -> Result<()> {

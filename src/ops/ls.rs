@@ -39,8 +39,10 @@ pub fn ls(
     visit: &mut Visit<'_>,
 ) -> Result<Committed> {
     let snapshots = Snapshots::read(repository)?;
-    let committed = snapshots.resolve(&options.snapshot)?.clone();
+    let resolved = snapshots.resolve(&options.snapshot).cloned();
+    // Told first: it may be why there is no such snapshot, or why `latest` is an older one.
     run.problems.extend(snapshots.problems);
+    let committed = resolved?;
     let (chunks, _) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
     let reader = Reader::new(repository, &chunks);
     for component in &committed.snapshot.components {

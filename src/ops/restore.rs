@@ -45,8 +45,10 @@ pub struct Report {
 /// When there is no such snapshot, the target cannot be written, or the disk is full.
 pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
     let snapshots = Snapshots::read(repository)?;
-    let committed = snapshots.resolve(&options.snapshot)?.clone();
+    let resolved = snapshots.resolve(&options.snapshot).cloned();
+    // Told first: it may be why there is no such snapshot, or why `latest` is an older one.
     run.problems.extend(snapshots.problems);
+    let committed = resolved?;
     let (chunks, mut notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
     let reader = Reader::new(repository, &chunks);
     let mut selections = Vec::new();

@@ -283,3 +283,34 @@ fn nothing_is_taken_over_that_only_this_host_could_find() {
     assert!(counts.progress.new_data_bytes.get() > 0);
     assert_eq!(world.backup().1.progress.stored_packs.get(), 0);
 }
+
+/// Tells the time to the thread that made it, and panics in every other.
+struct OneThreadClock(std::thread::ThreadId);
+
+impl crate::base::Clock for OneThreadClock {
+    fn now(&self) -> crate::base::Timestamp {
+        assert_eq!(std::thread::current().id(), self.0, "a helper thread breaks on purpose");
+        SystemClock.now()
+    }
+}
+
+#[test]
+fn a_panic_in_a_helper_ends_the_run() {
+    let (told, answer) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let world = World::new();
+        fill(&world.source());
+        let counts = Counts::default();
+        let clock = OneThreadClock(std::thread::current().id());
+        let run = Run { clock: &clock, ..counts.run() };
+        let options = world.backup_options(&world.source());
+        let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            backup::backup(&world.repository, &options, &run).map(|_| ())
+        }));
+        let snapshots = snapshots::snapshots(&world.repository).unwrap().all.len();
+        told.send((result.is_ok_and(|r| r.is_ok()), snapshots)).unwrap();
+    });
+    let (succeeded, snapshots) =
+        answer.recv_timeout(std::time::Duration::from_secs(60)).expect("the run hangs");
+    assert!(!succeeded && snapshots == 0);
+}

@@ -129,13 +129,16 @@ impl<'a> Assembler<'a> {
     /// When the run fails or is cancelled; what was sealed until then is not lost.
     pub fn run(mut self, roots: &Roots) -> Result<Option<TreeRef>> {
         let result = self.begin(roots).and_then(|()| self.walk());
+        if result.as_ref().is_err_and(|error| error.kind == ErrorKind::Bug) {
+            return result.map(|()| None);
+        }
         // Every request is answered, also after a failure: nobody may be left waiting.
         self.to_scan.clear();
         while self.scan_count + self.read_count > 0 {
             match self.events.recv() {
                 Ok(Event::Scan(_)) => self.scan_count -= 1,
                 Ok(Event::Files(_)) => self.read_count -= 1,
-                Err(_) => break,
+                Ok(Event::Broken) | Err(_) => break,
             }
         }
         self.write_rows();
@@ -223,13 +226,14 @@ impl<'a> Assembler<'a> {
                 return Ok(());
             }
             let Ok(event) = self.events.recv() else {
-                return Err(Error::new(ErrorKind::Bug, "a stage ended before the run"));
+                return Err(broken());
             };
             match event {
                 Event::Scan(reply) => {
                     self.scan_count -= 1;
                     self.scanned(reply)?;
                 }
+                Event::Broken => return Err(broken()),
                 Event::Files(files) => {
                     self.read_count -= 1;
                     for (place, finished) in files {
@@ -466,6 +470,10 @@ impl<'a> Assembler<'a> {
         self.new_rows.clear();
         self.kept_rows.clear();
     }
+}
+
+fn broken() -> Error {
+    Error::new(ErrorKind::Bug, "a stage of the pipeline ended before the run")
 }
 
 fn row_child(finished: Finished) -> RowChild {

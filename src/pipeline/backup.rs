@@ -1,5 +1,6 @@
 //! The diagram as code: from sources to stored packs and their segments.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::thread;
 
 use crossbeam_channel::bounded;
@@ -131,39 +132,43 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         let segments = threads.spawn(move || {
             segments::stage(job.session, job.chunks, dedup, job.progress, failed, &receipts)
         });
-        let tree = rayon::in_place_scope(|workers| {
-            thread::scope(|helpers| {
-                let (scan_in, scans) = bounded(WORK_QUEUE_COUNT);
-                let (job_in, jobs) = bounded(WORK_QUEUE_COUNT);
-                let (event_in, events) = crossbeam_channel::unbounded();
-                for _ in 0..SCAN_THREAD_COUNT {
-                    let (scans, event_in) = (scans.clone(), event_in.clone());
-                    let scanner = &scanner;
-                    helpers.spawn(move || scan::stage(scanner, &scans, &event_in));
-                }
-                for _ in 0..job.read_count {
-                    let (jobs, event_in) = (jobs.clone(), event_in.clone());
-                    let reading = &reading;
-                    helpers.spawn(move || read::stage(reading, workers, &jobs, &event_in));
-                }
-                drop((scans, jobs, event_in));
-                let queues = Queues { scans: scan_in, jobs: job_in, events };
-                let assembler = Assembler::new(
-                    &scanner,
-                    &sealer,
-                    job.progress,
-                    failed,
-                    job.cancel,
-                    queues,
-                    job.next_epoch,
-                );
-                assembler.run(job.roots)
+        // A panic goes on only after the stages behind have been told that no more will come.
+        let walked = catch_unwind(AssertUnwindSafe(|| {
+            rayon::in_place_scope(|workers| {
+                thread::scope(|helpers| {
+                    let (scan_in, scans) = bounded(WORK_QUEUE_COUNT);
+                    let (job_in, jobs) = bounded(WORK_QUEUE_COUNT);
+                    let (event_in, events) = crossbeam_channel::unbounded();
+                    for _ in 0..SCAN_THREAD_COUNT {
+                        let (scans, event_in) = (scans.clone(), event_in.clone());
+                        let scanner = &scanner;
+                        helpers.spawn(move || scan::stage(scanner, &scans, &event_in));
+                    }
+                    for _ in 0..job.read_count {
+                        let (jobs, event_in) = (jobs.clone(), event_in.clone());
+                        let reading = &reading;
+                        helpers.spawn(move || read::stage(reading, workers, &jobs, &event_in));
+                    }
+                    drop((scans, jobs, event_in));
+                    let queues = Queues { scans: scan_in, jobs: job_in, events };
+                    let assembler = Assembler::new(
+                        &scanner,
+                        &sealer,
+                        job.progress,
+                        failed,
+                        job.cancel,
+                        queues,
+                        job.next_epoch,
+                    );
+                    assembler.run(job.roots)
+                })
             })
-        });
+        }));
         // What was sealed before a cancellation is still stored.
         if let Err(error) = sealer.finish() {
             failure.raise(error);
         }
+        let tree = walked.unwrap_or_else(|panic| resume_unwind(panic));
         let outcome = segments.join().unwrap_or_default();
         (tree, outcome)
     });

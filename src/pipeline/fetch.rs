@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 
 use super::place::{FilePlace, Reports};
-use crate::base::{ChunkId, Error, PackId, Result};
+use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
 use crate::format::list::Piece;
 use crate::format::{FrameKind, ObjectName};
 use crate::index::PackRecord;
@@ -182,6 +182,13 @@ fn rescue(reader: &Reader<'_>, part: &Part, reports: &Reports<'_>) {
 }
 
 fn give_up(part: &Part, cause: &Error, reports: &Reports<'_>) {
+    if cause.kind == ErrorKind::Offline {
+        // Nothing is lost: zeros must not replace what the target has.
+        let message = format!("could not restore {}: {cause}", part.file.path());
+        let error = Error::new(cause.kind, message);
+        reports.report(error.hint("Restore again when the repository can be reached."));
+        return;
+    }
     part.file.lose_part();
     let (first, _) = part.file.place_of(part.content);
     let (last, _) = part.file.place_of(part.content + part.piece.len - 1);

@@ -148,6 +148,20 @@ pub enum Event {
     Scan(ScanReply),
     /// Files were read; none for one that could not be.
     Files(Vec<(Place, Option<Finished>)>),
+    /// A helper panicked; what it was asked will not be answered.
+    Broken,
+}
+
+/// Tells the assembler when its holder panics, so that it does not wait for ever.
+#[derive(Debug)]
+pub struct Watch(pub crossbeam_channel::Sender<Event>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _sent = self.0.send(Event::Broken);
+        }
+    }
 }
 
 /// What the pack stage hears.

@@ -52,6 +52,11 @@ impl Links {
         );
         let groups = self.groups.lock().expect("no thread panics while it holds the lock");
         for Waiting { group, parent, name } in waiting {
+            // Not worth a problem each when the run failed.
+            if reports.failure.is_raised() {
+                parent.release(reports);
+                continue;
+            }
             let result = match groups.get(&group) {
                 Some(Some(first)) => create_hard_link(first, &parent.dir, &name),
                 _ => Err(Error::new(

@@ -28,9 +28,9 @@ impl MemoryPlan {
     /// [`ErrorKind::Usage`] when that is too little.
     pub fn new(total: u64, pack_len: u32) -> Result<Self> {
         let fixed = INDEX_BYTES + BASE_BYTES;
-        // A pack that is being finished is copied nowhere; two classes fill packs.
+        // Two classes fill packs, and one more is full and waits for room among those in flight.
         for (open_per_class, packs_in_flight) in [(2, 3), (2, 2), (1, 2), (1, 1)] {
-            let packs = (2 * open_per_class + packs_in_flight) as u64 * u64::from(pack_len);
+            let packs = (2 * open_per_class + packs_in_flight + 1) as u64 * u64::from(pack_len);
             if let Some(rest) = total.checked_sub(fixed + packs)
                 && rest >= FLIGHT_BYTES_MIN
             {
@@ -38,7 +38,7 @@ impl MemoryPlan {
                 return Ok(Self { open_per_class, packs_in_flight, flight_bytes });
             }
         }
-        let least = fixed + FLIGHT_BYTES_MIN + 3 * u64::from(pack_len);
+        let least = fixed + FLIGHT_BYTES_MIN + 4 * u64::from(pack_len);
         Err(Error::new(
             ErrorKind::Usage,
             format!("{} of memory is too little for this repository", human(total)),

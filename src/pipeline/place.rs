@@ -26,7 +26,7 @@ pub struct Reports<'a> {
 impl Reports<'_> {
     /// Sorts an error: a full disk ends the run, everything else concerns one entry.
     pub fn report(&self, error: Error) {
-        if matches!(error.kind, ErrorKind::Full | ErrorKind::Cancelled) {
+        if matches!(error.kind, ErrorKind::Full | ErrorKind::Cancelled | ErrorKind::Offline) {
             self.failure.raise(error);
         } else {
             self.problems.push(error);
@@ -152,11 +152,11 @@ impl FilePlace {
 
     /// Gives a hold back; the last one finishes the file.
     pub fn release(self: Arc<Self>, reports: &Reports<'_>) {
-        // Also a file without content is created.
-        if Arc::strong_count(&self) == 1 {
-            self.writer(reports);
-        }
         let Some(place) = Arc::into_inner(self) else { return };
+        // Also a file without content, or of which all is lost, is created.
+        if !reports.failure.is_raised() {
+            place.writer(reports);
+        }
         let is_whole = !place.is_broken.load(Ordering::Relaxed) && !reports.failure.is_raised();
         // One that is not finished is removed, and what it was to replace stays.
         if let Some(writer) = place.writer.into_inner().flatten()

@@ -3,12 +3,12 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::backup::ending;
 use super::budget::Budget;
 use super::failure::Failure;
-use super::flow::{Event, FileToRead, Finished, Pieces, ReadJob};
+use super::flow::{Event, FileToRead, Finished, Pieces, ReadJob, Watch};
 use super::seal::Sealer;
 use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result};
 use crate::chunk::{Chunker, Pages, Splitter};
@@ -55,6 +55,7 @@ pub(super) fn stage<'s>(
     jobs: &Receiver<ReadJob>,
     events: &Sender<Event>,
 ) {
+    let _watch = Watch(events.clone());
     for mut job in jobs {
         if reading.failure.is_raised() || reading.cancel.is_raised() {
             let none = job.into_iter().map(|file| (file.place, None)).collect();
@@ -73,6 +74,15 @@ pub(super) fn stage<'s>(
     }
 }
 
+/// What came of reading a file that was small when it was scanned.
+enum Attempt {
+    Whole(Box<Whole>),
+    /// Too large by now to be read whole.
+    Grown(FileToRead),
+    /// The problem is reported.
+    Failed,
+}
+
 /// A small file that was read.
 struct Whole {
     file: FileToRead,
@@ -89,15 +99,22 @@ impl<'s> Reading<'s> {
         let len: u64 = job.iter().map(|file| file.child.signature.size).sum();
         let grant = self.budget.take(len as usize);
         let mut missing = Vec::new();
+        let mut grown = Vec::new();
         let mut whole = Vec::with_capacity(job.len());
         for file in job {
             let place = file.place;
             match self.read_whole(file) {
-                Some(file) => whole.push(file),
-                None => missing.push((place, None)),
+                Attempt::Whole(file) => whole.push(*file),
+                Attempt::Grown(file) => grown.push(file),
+                Attempt::Failed => missing.push((place, None)),
             }
         }
+        // A job is answered once: what the worker says waits for the files that are large by now.
+        let (for_grown, rest) = unbounded();
+        let answer = if grown.is_empty() { events.clone() } else { for_grown };
+        let watch = Watch(events.clone());
         workers.spawn(move |_| {
+            let _watch = watch;
             let mut done = missing;
             let pieces: Vec<Pieces> = whole.iter_mut().map(|file| self.split_whole(file)).collect();
             match self.sealer.data(&pieces) {
@@ -113,14 +130,26 @@ impl<'s> Reading<'s> {
                 }
             }
             drop(grant);
-            let _sent = events.send(Event::Files(done));
+            let _sent = answer.send(Event::Files(done));
         });
+        if grown.is_empty() {
+            return;
+        }
+        let mut files: Vec<_> =
+            grown.into_iter().map(|file| (file.place, self.large(workers, file))).collect();
+        if let Ok(Event::Files(others)) = rest.recv() {
+            files.extend(others);
+        }
+        let _sent = events.send(Event::Files(files));
     }
 
-    fn read_whole(&self, file: FileToRead) -> Option<Whole> {
-        let open = self.open(&file)?;
-        let (mut entry, problems) = self.describer.file(&open);
+    fn read_whole(&self, file: FileToRead) -> Attempt {
         let started = self.clock.now();
+        let Some(open) = self.open(&file) else { return Attempt::Failed };
+        if open.child().signature.size > SMALL_LEN_MAX {
+            return Attempt::Grown(file);
+        }
+        let (mut entry, problems) = self.describer.file(&open);
         let mut is_reusable = problems.is_empty();
         self.problems.extend(problems.into_iter().map(Error::from));
         let mut layout = open.layout();
@@ -145,7 +174,7 @@ impl<'s> Reading<'s> {
         is_reusable &= signature.is_settled(started, SETTLE);
         is_reusable &= self.check_end(open, &mut entry);
         set_layout(&mut entry, layout);
-        Some(Whole { file, entry, raw, runs, signature, is_reusable })
+        Attempt::Whole(Box::new(Whole { file, entry, raw, runs, signature, is_reusable }))
     }
 
     fn split_whole(&self, file: &mut Whole) -> Pieces {
@@ -184,10 +213,10 @@ impl<'s> Reading<'s> {
 
     /// Reads a large file block by block; workers seal while it reads on.
     fn large(&'s self, workers: &rayon::Scope<'s>, file: FileToRead) -> Option<Finished> {
+        let started = self.clock.now();
         let open = self.open(&file)?;
         self.progress.set_current(open.path_bytes());
         let (mut entry, problems) = self.describer.file(&open);
-        let started = self.clock.now();
         let mut is_reusable = problems.is_empty();
         self.problems.extend(problems.into_iter().map(Error::from));
         let mut layout = open.layout();

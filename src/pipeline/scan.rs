@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
-use super::flow::{Event, Finished, ScanReply, ScanRequest, Scanned, Window};
+use super::flow::{Event, Finished, ScanReply, ScanRequest, Scanned, Watch, Window};
 use super::rows::{self, RowChild};
 use crate::base::{Clock, Error, Problems, Timestamp};
 use crate::format::entry::EntryKind;
@@ -49,6 +49,7 @@ pub(super) fn stage(
     requests: &Receiver<ScanRequest>,
     events: &Sender<Event>,
 ) {
+    let _watch = Watch(events.clone());
     for request in requests {
         let reply = match request {
             ScanRequest::Open { place, parent, child } => match scanner.open(&parent, &child) {

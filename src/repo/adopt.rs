@@ -3,8 +3,6 @@
 //! A segment may be lost, or a run may have been killed before it wrote one. What is adopted serves
 //! readers of this host only; a writer does not rely on it.
 
-use rayon::prelude::*;
-
 use super::Repository;
 use super::reader::damaged_pack;
 use super::session::{Pack, gather};
@@ -19,7 +17,14 @@ pub(super) type Adopted = (SegmentId, Segment);
 
 /// Reads the headers of `packs`; one that cannot be read is an error in its place.
 pub(super) fn adopt(repository: &Repository, packs: &[(PackId, u64)]) -> Vec<Result<Adopted>> {
-    packs.par_iter().map(|(id, len)| adopt_one(repository, *id, *len)).collect()
+    // Not on rayon: the caller holds a lock that its workers may wait for.
+    std::thread::scope(|threads| {
+        let running: Vec<_> = packs
+            .iter()
+            .map(|(id, len)| threads.spawn(|| adopt_one(repository, *id, *len)))
+            .collect();
+        running.into_iter().map(|one| one.join().expect("reading does not panic")).collect()
+    })
 }
 
 fn adopt_one(repository: &Repository, id: PackId, len: u64) -> Result<Adopted> {

@@ -5,11 +5,11 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
-
-use rayon::prelude::*;
+use std::time::{Duration, Instant};
 
 use super::access::list;
 use super::{Repository, adopt, damaged, is_missing, session};
+use crate::backend::Listed;
 use crate::base::{ChunkId, Error, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
@@ -18,6 +18,8 @@ use crate::seal::segment;
 
 /// Segments that are fetched and applied at a time; each is a few MiB.
 const FETCH_COUNT: usize = 16;
+/// Between two looks for chunks that are missing, of which there may be millions.
+const SEARCH_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Where chunks are.
 pub struct Chunks {
@@ -25,6 +27,9 @@ pub struct Chunks {
     inner: RwLock<Inner>,
     notices: Mutex<Vec<Notice>>,
     problems: Mutex<Vec<Error>>,
+    /// Segments that are among the problems, which every look finds again.
+    reported: Mutex<HashSet<SegmentId>>,
+    last_search: Mutex<Option<Instant>>,
 }
 
 struct Inner {
@@ -66,6 +71,8 @@ impl Chunks {
             inner: RwLock::new(inner),
             notices: Mutex::default(),
             problems: Mutex::default(),
+            reported: Mutex::default(),
+            last_search: Mutex::default(),
         };
         chunks.refresh()?;
         Ok(chunks)
@@ -86,20 +93,27 @@ impl Chunks {
     /// # Errors
     /// When segments or packs cannot be listed.
     pub fn search_again(&self, ids: &[ChunkId]) -> Result<()> {
+        // Held to the end: whoever comes meanwhile waits for what is found.
+        let mut last = self.last_search.lock().expect("no thread panics while it holds the lock");
+        if last.is_some_and(|at| at.elapsed() < SEARCH_INTERVAL) {
+            return Ok(());
+        }
         self.refresh()?;
         if self.locate(ids)?.iter().any(Vec::is_empty) {
             self.adopt()?;
         }
+        *last = Some(Instant::now());
         Ok(())
     }
 
     /// Takes in what the headers of packs say that no segment names, once.
     fn adopt(&self) -> Result<()> {
         let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
-        if std::mem::replace(&mut inner.has_adopted, true) {
+        if inner.has_adopted {
             return Ok(());
         }
         let unindexed = self.compare(&inner)?.unindexed;
+        inner.has_adopted = true;
         for batch in unindexed.chunks(FETCH_COUNT) {
             let mut segments = Vec::new();
             for result in adopt::adopt(&self.repository, batch) {
@@ -129,10 +143,13 @@ impl Chunks {
     pub fn list_packs(&self, doomed: &HashSet<PackId>) -> Result<()> {
         let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
         inner.doomed.clone_from(doomed);
-        if let Err(error) = self.list_alive(&mut inner) {
-            self.recover(&mut inner, &error)?;
-        }
-        Ok(())
+        let listing = self.listed_packs()?;
+        let Err(error) = Self::compare_alive(&mut inner, &listing) else { return Ok(()) };
+        let notices = inner.cache.recover(&error);
+        self.notices().extend(notices);
+        inner.alive = None;
+        self.fill_or_recover(&mut inner)?;
+        Self::compare_alive(&mut inner, &listing)
     }
 
     /// Whether a pack that segments name is missing, too short or too long, or doomed: then nothing
@@ -288,40 +305,55 @@ impl Chunks {
     fn recover(&self, inner: &mut Inner, error: &Error) -> Result<()> {
         let notices = inner.cache.recover(error);
         self.notices().extend(notices);
+        // The numbers in it are void, also when what follows fails.
+        let was_listed = inner.alive.take().is_some();
+        inner.has_adopted = false;
         self.fill_or_recover(inner)?;
-        if inner.alive.is_some() {
-            self.list_alive(inner)?;
+        if was_listed {
+            let listing = self.listed_packs()?;
+            Self::compare_alive(inner, &listing)?;
         }
         Ok(())
     }
 
     fn fill_or_recover(&self, inner: &mut Inner) -> Result<()> {
-        let Err(error) = self.fill(inner) else { return Ok(()) };
+        // That the backend does not answer is no fault of the cache.
+        let listing = list(&**self.repository.backend(), ObjectKind::Index)?;
+        let Err(error) = self.fill(inner, &listing) else { return Ok(()) };
         let notices = inner.cache.recover(&error);
         self.notices().extend(notices);
-        let Err(error) = self.fill(inner) else { return Ok(()) };
+        inner.alive = None;
+        let Err(error) = self.fill(inner, &listing) else { return Ok(()) };
         // The second recovery ends in memory, which does not fail.
         let notices = inner.cache.recover(&error);
         self.notices().extend(notices);
-        self.fill(inner)
+        self.fill(inner, &listing)
     }
 
-    fn fill(&self, inner: &mut Inner) -> Result<()> {
+    fn fill(&self, inner: &mut Inner, listing: &[Listed]) -> Result<()> {
         let applied = inner.cache.index().segments()?;
         let mut wanted = Vec::new();
         let mut listed = HashSet::new();
-        for object in list(&**self.repository.backend(), ObjectKind::Index)? {
+        for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
             listed.insert(id);
             if !applied.contains(&id) {
-                wanted.push((object.name, (session, sequence), id));
+                wanted.push((&object.name, (session, sequence), id));
             }
         }
         for batch in wanted.chunks(FETCH_COUNT) {
-            let fetched: Vec<_> = batch
-                .par_iter()
-                .map(|(name, origin, id)| (*id, self.fetch(name, *origin)))
-                .collect();
+            // Not on rayon: its workers may wait for the lock that is held here, or steal a job
+            // that does.
+            let fetched: Vec<_> = std::thread::scope(|threads| {
+                let fetches: Vec<_> = batch
+                    .iter()
+                    .map(|(name, origin, id)| (*id, threads.spawn(|| self.fetch(name, *origin))))
+                    .collect();
+                fetches
+                    .into_iter()
+                    .map(|(id, fetch)| (id, fetch.join().expect("fetching does not panic")))
+                    .collect()
+            });
             let mut segments = Vec::new();
             for (id, result) in fetched {
                 match result {
@@ -330,7 +362,7 @@ impl Chunks {
                     Ok(None) => drop(listed.remove(&id)),
                     Err(error) => {
                         listed.remove(&id);
-                        self.problems().push(error);
+                        self.report_once(id, error);
                     }
                 }
             }
@@ -342,7 +374,7 @@ impl Chunks {
             let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
             for refused in inner.cache.index().apply_many(&borrowed)? {
                 listed.remove(&refused.segment);
-                self.problems().push(refused.error);
+                self.report_once(refused.segment, refused.error);
             }
         }
         inner.segments = listed;
@@ -360,8 +392,9 @@ impl Chunks {
         Ok(Some(Segment { fence, entries }))
     }
 
-    fn list_alive(&self, inner: &mut Inner) -> Result<()> {
-        let alive = self.compare(inner)?;
+    fn compare_alive(inner: &mut Inner, listing: &[(PackId, u64)]) -> Result<()> {
+        let index = inner.cache.index();
+        let alive = Alive::new(index, listing.iter().copied(), &inner.segments)?;
         for pack in &inner.doomed {
             if let Some(no) = inner.cache.index().pack_no(pack)? {
                 alive.mark_doomed(no);
@@ -373,12 +406,17 @@ impl Chunks {
 
     /// Compares the packs that are listed with those that listed segments name.
     fn compare(&self, inner: &Inner) -> Result<Alive> {
+        let listing = self.listed_packs()?;
+        Alive::new(inner.cache.index(), listing.into_iter(), &inner.segments)
+    }
+
+    fn listed_packs(&self) -> Result<Vec<(PackId, u64)>> {
         let listing = list(&**self.repository.backend(), ObjectKind::Pack)?;
         let packs = listing.into_iter().filter_map(|object| match object.name.parsed() {
             Parsed::Pack(id) => Some((id, object.len)),
             _ => None,
         });
-        Alive::new(inner.cache.index(), packs, &inner.segments)
+        Ok(packs.collect())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
@@ -387,6 +425,13 @@ impl Chunks {
 
     fn notices(&self) -> std::sync::MutexGuard<'_, Vec<Notice>> {
         self.notices.lock().expect("no thread panics while it holds the lock")
+    }
+
+    fn report_once(&self, segment: SegmentId, error: Error) {
+        let mut reported = self.reported.lock().expect("no thread panics while it holds the lock");
+        if reported.insert(segment) {
+            self.problems().push(error);
+        }
     }
 
     fn problems(&self) -> std::sync::MutexGuard<'_, Vec<Error>> {

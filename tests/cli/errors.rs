@@ -171,7 +171,7 @@ fn little_memory_is_refused_with_the_least_that_will_do() {
     world.source();
     insta::assert_snapshot!(world.error(2, &["backup", "source", "--max-memory", "1M"]), @r"
     error: <size> of memory is too little for this repository
-    hint: Give at least `--max-memory 168M`.
+    hint: Give at least `--max-memory 184M`.
     ");
     let error = world.error(2, &["backup", "source", "--max-memory", "much"]);
     assert!(error.contains("is not a size"), "{error}");
