@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use super::{Run, closing_notices, open_chunks};
+use super::{DAMAGED_KEY, Run, closing_notices, decode_packs, open_chunks};
 use crate::base::{Error, ErrorKind, Result, SegmentId, SessionId, WriterId};
 use crate::chunk::{Chunker, GearTable, Params};
 use crate::format::snapshot::{Component, PathBytes, Snapshot, State, Statistics};
@@ -108,7 +108,8 @@ fn attempt_once(
     let started = run.clock.now();
     // The order matters: generations, then packs, then snapshots.
     let session = Session::start(repository)?;
-    chunks.list_packs(&session.first_look().endangered)?;
+    let damaged = decode_packs(&chunks.meta_get(DAMAGED_KEY).unwrap_or_default());
+    chunks.list_packs(&session.first_look().endangered.union(&damaged).copied().collect())?;
     let mut snapshots = Snapshots::read(repository)?;
     run.problems.extend(std::mem::take(&mut snapshots.problems));
     let paths: Vec<PathBytes> = roots.paths.iter().cloned().map(PathBytes).collect();
@@ -220,6 +221,9 @@ fn attempt_once(
     let segments = chunks.segments();
     LastEpoch { epoch: next_epoch, snapshot: committed.id, segments }.write(chunks, &scope);
     keep_writer(chunks, writer, sequence);
+    if !damaged.is_empty() {
+        chunks.meta_put(DAMAGED_KEY, &[]);
+    }
     run.problems.extend(chunks.take_problems());
     let excluded = excluded.into_inner().expect("no thread panics while it holds the lock");
     Ok(Some(Report { snapshot: committed, parent, excluded, notices: Vec::new() }))

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::{Run, closing_notices, open_chunks};
+use super::{DAMAGED_KEY, Run, closing_notices, encode_packs, open_chunks};
 use crate::base::text::escape;
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
 use crate::format::entry::{Entry, TreeRef};
 use crate::format::list::Piece;
 use crate::format::name::Parsed;
 use crate::format::{DecodeError, FrameKind, ObjectKind, ObjectName};
-use crate::index::PackRecord;
+use crate::index::{Cache, CacheOptions, PackRecord};
 use crate::repo::Repository;
 use crate::repo::access::list_names;
 use crate::repo::chunks::Chunks;
@@ -113,6 +113,11 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
             findings.add(&ObjectName::pack(*id), cause(error));
         }
         damaged.extend(read.damaged.iter().map(|(id, _)| *id));
+        if !damaged.is_empty() {
+            let cache =
+                CacheOptions::new(options.cache_dir.clone(), repository.config().repository);
+            Cache::open(cache).0.meta_put(DAMAGED_KEY, &encode_packs(damaged.iter()));
+        }
         report.read_bytes = read.bytes;
     }
     let reader = Reader::new(repository, &chunks);
@@ -214,7 +219,8 @@ impl Findings {
                 finding.hint = if finding.affected.is_empty() {
                     "No file in any snapshot needs it.".to_owned()
                 } else {
-                    "Back up the sources again: what they still have is stored anew.".to_owned()
+                    "Back up the sources again from this host: what they still have is stored anew."
+                        .to_owned()
                 };
             }
         }

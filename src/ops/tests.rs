@@ -100,7 +100,8 @@ impl World {
 
     fn check(&self) -> check::Report {
         let counts = Counts::default();
-        let options = check::Options { read_data: true, cache_dir: None, max_memory: 512 << 20 };
+        let cache_dir = Some(self.dir.path().join("cache"));
+        let options = check::Options { read_data: true, cache_dir, max_memory: 512 << 20 };
         check::check(&self.repository, &options, &counts.run()).unwrap()
     }
 }
@@ -313,4 +314,28 @@ fn a_panic_in_a_helper_ends_the_run() {
     let (succeeded, snapshots) =
         answer.recv_timeout(std::time::Duration::from_secs(60)).expect("the run hangs");
     assert!(!succeeded && snapshots == 0);
+}
+
+#[test]
+fn a_backup_heals_what_a_check_found_damaged() {
+    let world = World::new();
+    fill(&world.source());
+    world.backup();
+    let mut packs = Vec::new();
+    for folder in fs::read_dir(world.dir.path().join("repository/packs")).unwrap() {
+        packs.extend(fs::read_dir(folder.unwrap().path()).unwrap().map(|e| e.unwrap().path()));
+    }
+    packs.sort_by_key(|path| fs::metadata(path).unwrap().len());
+    let pack = packs.last().unwrap();
+    let mut bytes = fs::read(pack).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    fs::remove_file(pack).unwrap();
+    fs::write(pack, bytes).unwrap();
+    assert!(world.check().findings.iter().any(|finding| !finding.affected.is_empty()));
+    world.backup();
+    let (target, counts) = world.restore("target");
+    assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
+    assert_eq!(describe(&target), describe(&world.source()));
+    assert!(world.check().findings.iter().all(|finding| finding.affected.is_empty()));
 }
