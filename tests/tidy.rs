@@ -41,8 +41,16 @@ const FOREIGN: &[&str] = &["CARGO_MANIFEST_DIR"];
 /// Commands that are no operation on a repository.
 const NO_OPERATION: &[&str] = &["version"];
 
-/// Files in `src/format` whose decode functions are shared by objects and are none themselves.
-const NO_OBJECT: &[&str] = &["src/format/mod.rs", "src/format/wire.rs"];
+/// Files whose decode functions are shared by objects and are none themselves.
+const NO_OBJECT: &[&str] = &["src/format/mod.rs", "src/format/wire.rs", "src/seal/aead.rs"];
+
+/// How the functions are called that read what somebody else wrote, by folder.
+const DECODERS: &[(&str, &[&str])] =
+    &[("src/format/", &["fn decode", "fn parse("]), ("src/seal/", &["fn open", "fn from_text("])];
+
+/// Where tests say that they could not run, past the test runner.
+const SKIPPERS: &[&str] =
+    &["src/base/testing.rs", "tests/cli/world.rs", "tests/spec/python.rs", "tests/tidy.rs"];
 
 /// A word of code that only some places may use, outside of unit tests.
 struct Confined {
@@ -843,8 +851,10 @@ fn check_vectors(files: &[File]) -> Vec<Fault> {
     faults
 }
 
-fn decodes(code: &str) -> bool {
-    code.match_indices("fn decode").any(|(at, _)| {
+fn decodes(file: &File) -> bool {
+    let code = file.live_code();
+    let called = DECODERS.iter().filter(|(folder, _)| file.path.starts_with(folder));
+    called.flat_map(|(_, words)| *words).flat_map(|word| code.match_indices(word)).any(|(at, _)| {
         let line = &code[code[..at].rfind('\n').map_or(0, |n| n + 1)..at];
         line.trim_start().starts_with("pub")
     })
@@ -856,10 +866,10 @@ fn check_format(files: &[File]) -> Vec<Fault> {
     let rows = table(text, &["section", "source", "fuzz target"]).unwrap_or_default();
     let clean = |cell: &str| cell.replace('`', "");
     let mut faults = Vec::new();
-    for file in files.iter().filter(|f| f.is_rust_in(&["src/format/"])) {
+    for file in files.iter().filter(|f| f.is_rust_in(&["src/format/", "src/seal/"])) {
         let listed = rows.iter().any(|(_, cells)| clean(&cells[1]) == file.path);
         let exempt = NO_OBJECT.contains(&file.path.as_str());
-        if !listed && !exempt && decodes(file.live_code()) {
+        if !listed && !exempt && decodes(file) {
             let what = format!(
                 "it decodes, and no row of `| section | source | fuzz target |` in {FORMAT} has it"
             );
@@ -956,6 +966,20 @@ fn check_confined(files: &[File]) -> Vec<Fault> {
         }
     }
     faults
+}
+
+/// A test that could not run must be seen, and the test runner keeps what `eprintln!` prints.
+fn check_skips(files: &[File]) -> Vec<Fault> {
+    let says = format!("\"{}", "SKIPPED");
+    let others = files.iter().filter(|f| f.is_rust_in(&["src/", "tests/"]));
+    let others = others.filter(|f| !SKIPPERS.contains(&f.path.as_str()));
+    others
+        .filter_map(|file| {
+            let at = file.text.find(&says)?;
+            let what = "say it with base::testing::skip or world::skip, which nobody keeps";
+            Some(fault(&file.path, line_of(&file.text, at), "skip", what))
+        })
+        .collect()
 }
 
 fn check_unsafe(files: &[File]) -> Vec<Fault> {
@@ -1255,6 +1279,11 @@ fn dangerous_words_stay_where_they_belong() -> Verdict {
 }
 
 #[test]
+fn a_test_that_could_not_run_is_seen() -> Verdict {
+    expect_none(check_skips(tree()))
+}
+
+#[test]
 fn unsafe_code_is_justified() -> Verdict {
     expect_none(check_unsafe(tree()))
 }
@@ -1419,7 +1448,15 @@ mod selftest {
         check(check_format, &format_tree(FORMAT_TEXT), &[]);
         let mut planted = format_tree(FORMAT_TEXT);
         planted.push(("src/format/pack.rs", "pub(crate) fn decode_header() {}"));
-        check(check_format, &planted, &["src/format/pack.rs:1: format: it decodes"]);
+        planted.push(("src/format/name.rs", "    pub fn parse(text: &str) {}"));
+        planted.push(("src/seal/object.rs", "pub fn open(bytes: &[u8]) {}"));
+        planted.push(("src/seal/aead.rs", "pub fn open(bytes: &[u8]) {}"));
+        let expect = [
+            "src/format/pack.rs:1: format: it decodes",
+            "src/format/name.rs:1: format: it decodes",
+            "src/seal/object.rs:1: format: it decodes",
+        ];
+        check(check_format, &planted, &expect);
         let mut planted = format_tree(FORMAT_TEXT);
         planted.retain(|(path, _)| !path.starts_with("fuzz") && *path != "src/format/index.rs");
         check(check_format, &planted, &["does not exist", "needs a fuzz target"]);
@@ -1485,6 +1522,14 @@ mod selftest {
             let tested = format!("#[cfg(test)]\nmod tests {{\n{text}}}\n");
             check(check_confined, &[("src/ops/x.rs", &tested)], &[]);
         }
+    }
+
+    #[test]
+    fn skips() {
+        let text = format!("\n\neprintln!(\"{}: no server\");\n", "SKIPPED");
+        let expect = ["src/x/tests.rs:3: skip: say it with"];
+        check(check_skips, &[("src/x/tests.rs", &text)], &expect);
+        check(check_skips, &[(SKIPPERS[0], &text), ("docs/x.md", &text)], &[]);
     }
 
     #[test]

@@ -228,9 +228,10 @@ impl BackendError {
                  is used."
                     .to_owned()
             }
-            Self::Full { .. } => "Free some space, or `parados forget` snapshots and `parados \
-                                  prune`; both work on a full disk."
-                .to_owned(),
+            Self::Full { .. } => {
+                "Free some space and run the command again; what was stored so far is used."
+                    .to_owned()
+            }
             Self::Damaged { .. } | Self::Range { .. } => {
                 "Run `parados check` to see what else is damaged.".to_owned()
             }
@@ -288,7 +289,8 @@ impl BackendError {
 impl From<BackendError> for Error {
     fn from(error: BackendError) -> Self {
         let (kind, message, hint) = (error.kind(), error.to_string(), error.hint());
-        Self { kind, message, hint, source: error.into_cause() }
+        let object = error.object().map(|name| format!("{} {name}", name.kind().noun()));
+        Self { kind, message, hint, source: error.into_cause(), object }
     }
 }
 

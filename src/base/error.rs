@@ -44,6 +44,8 @@ pub struct Error {
     pub hint: Option<String>,
     /// What went wrong below.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// The object of the repository that it is about, where it is about one: `pack packs/...`.
+    pub object: Option<String>,
 }
 
 /// Result with [`Error`].
@@ -52,13 +54,20 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` that says `message`.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), hint: None, source: None }
+        Self { kind, message: message.into(), hint: None, source: None, object: None }
     }
 
     /// Adds the way out.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Says which object of the repository it is about.
+    #[must_use]
+    pub fn about(mut self, object: impl Into<String>) -> Self {
+        self.object = Some(object.into());
         self
     }
 

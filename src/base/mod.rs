@@ -6,6 +6,8 @@ pub mod id;
 pub mod problems;
 pub mod progress;
 pub mod size;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 pub mod time;
 

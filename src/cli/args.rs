@@ -64,7 +64,7 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "no_cache")]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// Keep no cache on this host
+    /// Keep no cache on this host; the index is held in memory then, beside --max-memory
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 

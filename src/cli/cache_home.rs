@@ -11,12 +11,17 @@ use crate::base::RepositoryId;
 const TAG: &str = "Signature: 8a477f597d28d172789f06886806bc55\n\
                    # This directory holds caches of parados, which may be deleted at any time.\n";
 
+/// The directory for the cache of one repository below `base`.
+pub(crate) fn of(base: &Path, repository: RepositoryId) -> PathBuf {
+    base.join(repository.to_hex())
+}
+
 /// Makes the directory for the cache of one repository below `base`.
 ///
 /// # Errors
 /// As the operating system says.
 pub(crate) fn make(base: &Path, repository: RepositoryId) -> io::Result<PathBuf> {
-    let dir = base.join(repository.to_hex());
+    let dir = of(base, repository);
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
     let tag = base.join("CACHEDIR.TAG");
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(tag) {

@@ -10,7 +10,7 @@ use super::embedded::{Embedded, Made};
 use super::environment::Environment;
 use super::identity;
 use super::secret::{self, Purpose, SecretSource};
-use super::settings::{CachePlace, Settings};
+use super::settings::{self, CachePlace, Settings};
 use super::signals::Signals;
 use super::ui::Ui;
 use super::ui::progress::{Ticker, Watched};
@@ -189,7 +189,11 @@ impl Context {
 
     /// What must be in no snapshot: the repository, the cache, key files.
     pub(crate) fn own_paths(&self, repository: &Repository) -> Vec<PathBuf> {
-        let mut paths: Vec<PathBuf> = self.cache_base().into_iter().cloned().collect();
+        let id = repository.config().repository;
+        // A directory that a person named may hold anything else as well.
+        let named = self.cache_base().map(|base| cache_home::of(base, id));
+        let usual = settings::default_cache(&self.environment);
+        let mut paths: Vec<PathBuf> = named.into_iter().chain(usual).collect();
         if let Place::Local(path) = repository.backend().location().place() {
             paths.push(path.clone());
         }

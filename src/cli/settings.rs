@@ -153,8 +153,13 @@ fn cache(global: &Global, environment: &Environment, files: &[Configuration]) ->
         .clone()
         .or_else(|| environment.path("PARADOS_CACHE_DIR"))
         .or_else(|| files.iter().find_map(|file| file.cache_dir.clone()))
-        .or_else(|| environment.xdg("XDG_CACHE_HOME", ".cache").map(|dir| dir.join("parados")));
+        .or_else(|| default_cache(environment));
     named.map_or(CachePlace::Nowhere, CachePlace::Below)
+}
+
+/// The directory of caches when nothing is said; nothing else is kept in it.
+pub(crate) fn default_cache(environment: &Environment) -> Option<PathBuf> {
+    environment.xdg("XDG_CACHE_HOME", ".cache").map(|dir| dir.join("parados"))
 }
 
 fn max_memory(global: &Global, environment: &Environment, files: &[Configuration]) -> Result<u64> {

@@ -24,6 +24,7 @@ mod plan;
 mod recent;
 mod record;
 mod rows;
+mod scratch;
 #[cfg(test)]
 mod testdata;
 
@@ -41,6 +42,7 @@ pub use memory::MemoryIndex;
 pub use place::{PackNo, Place};
 pub use record::{FramePlace, PackRecord};
 pub use rows::{MemoryRows, NoRows, RowKey, Rows};
+pub use scratch::Scratch;
 
 /// An opened index segment: what it says about packs, and its entries in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -40,6 +40,8 @@ pub struct Options {
     pub tags: Vec<String>,
     /// Read every file, also those that look unchanged.
     pub force: bool,
+    /// Whether somebody watches the progress, who wants to know how much is left.
+    pub is_watched: bool,
     /// Bound on memory in bytes.
     pub max_memory: u64,
     /// zstd level for file content.
@@ -107,7 +109,8 @@ fn attempt_once(
 ) -> Result<Option<Report>> {
     let started = run.clock.now();
     // The order matters: generations, then packs, then snapshots.
-    let session = Session::start(repository)?;
+    let mut session = Session::start(repository)?;
+    run.problems.extend(session.take_problems());
     let damaged = decode_packs(&chunks.meta_get(DAMAGED_KEY).unwrap_or_default());
     chunks.list_packs(&session.first_look().endangered.union(&damaged).copied().collect())?;
     let mut snapshots = Snapshots::read(repository)?;
@@ -164,6 +167,7 @@ fn attempt_once(
         exclusion: &exclusion,
         excluded: &note_excluded,
         last_run: &last_run,
+        counts_first: options.is_watched && parent.is_none(),
         next_epoch,
         plan,
         level: options.level,

@@ -6,17 +6,19 @@ use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
 
-use super::{DAMAGED_KEY, Run, closing_notices, encode_packs, open_chunks};
+use super::{DAMAGED_KEY, Run, closing_notices, encode_packs, known_config, open_chunks};
 use crate::base::text::escape;
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
 use crate::format::entry::{Entry, TreeRef};
 use crate::format::list::Piece;
 use crate::format::name::Parsed;
 use crate::format::{DecodeError, FrameKind, ObjectKind, ObjectName};
-use crate::index::{Cache, CacheOptions, PackRecord};
+use crate::index::{Cache, CacheOptions, PackRecord, Scratch};
+use crate::pipeline::budget::Budget;
 use crate::repo::Repository;
 use crate::repo::access::list_names;
 use crate::repo::chunks::Chunks;
+use crate::repo::examine::examine;
 use crate::repo::list::for_each_chunk;
 use crate::repo::reader::{Reader, damaged_pack};
 use crate::repo::snapshots::{Committed, Snapshots};
@@ -25,6 +27,9 @@ use crate::seal::{frame, pack};
 
 /// Most affected paths that a finding names.
 const AFFECTED_COUNT_MAX: usize = 20;
+/// Part of `--max-memory` for what was seen, and bytes that a hash set takes for an id.
+const SEEN_SHARE: u64 = 4;
+const SEEN_BYTES: u64 = 80;
 /// Chunks that are looked up at a time.
 const LOOKUP_COUNT: usize = 4096;
 
@@ -63,7 +68,8 @@ pub struct Report {
     pub snapshot_count: u64,
     /// Packs that are indexed or listed.
     pub pack_count: u64,
-    /// Different tree nodes and chunks of files that were looked up.
+    /// Tree nodes and chunks of files that were looked up; one of many files counts once as long
+    /// as it is remembered.
     pub chunk_count: u64,
     /// Bytes of packs that were read.
     pub read_bytes: u64,
@@ -82,9 +88,26 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     }
     find_hidden(&snapshots, &mut findings);
     find_lost_segments(repository, &snapshots, &mut findings)?;
-    // A cache could hide that a segment is gone, so the index is built from what is there.
-    let (chunks, notices) = open_chunks(repository, None, run)?;
-    report.notices = notices;
+    let examined = examine(repository)?;
+    for error in &examined.problems {
+        findings.add_error(error);
+    }
+    if examined.junk_count > 0 {
+        report.notices.push(format!(
+            "{} among the objects are none, and are left alone: {}",
+            examined.junk_count,
+            escape(examined.junk.join(", ").as_bytes())
+        ));
+    }
+    let cache = || CacheOptions::new(options.cache_dir.clone(), repository.config().repository);
+    if let Err(error) = known_config::compare_with(&Cache::open(cache()).0, repository) {
+        findings.add_error(&error);
+    }
+    // A cache could hide that a segment is gone, so the index is built from what is there; on the
+    // disk where that can be, because memory is bounded and repositories are not.
+    let scratch = options.cache_dir.as_ref().and_then(|dir| Scratch::make(dir).ok());
+    let (chunks, notices) = open_chunks(repository, scratch.as_ref().map(Scratch::path), run)?;
+    report.notices.extend(notices);
     for error in run.problems.take() {
         findings.add_error(&error);
     }
@@ -108,27 +131,26 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let mut damaged = HashSet::new();
     if options.read_data {
         let all = packs.iter().copied().filter(|(id, _)| chunks.is_alive(id)).chain(unindexed);
-        let read = read_packs(repository, &chunks, all.collect(), run)?;
+        let budget = Budget::new((options.max_memory / 2) as usize);
+        let read = read_packs(repository, &chunks, all.collect(), &budget, run)?;
         for (id, error) in &read.damaged {
             findings.add(&ObjectName::pack(*id), cause(error));
         }
         damaged.extend(read.damaged.iter().map(|(id, _)| *id));
         if !damaged.is_empty() {
-            let cache =
-                CacheOptions::new(options.cache_dir.clone(), repository.config().repository);
-            Cache::open(cache).0.meta_put(DAMAGED_KEY, &encode_packs(damaged.iter()));
+            Cache::open(cache()).0.meta_put(DAMAGED_KEY, &encode_packs(damaged.iter()));
         }
         report.read_bytes = read.bytes;
     }
     let reader = Reader::new(repository, &chunks);
-    let mut walker =
-        Walker { reader: &reader, run, damaged, seen: HashSet::new(), findings: &mut findings };
+    let seen = Seen::new((options.max_memory / SEEN_SHARE / SEEN_BYTES) as usize);
+    let mut walker = Walker { reader: &reader, run, damaged, seen, findings: &mut findings };
     for committed in &snapshots.all {
         run.cancel.check()?;
         walker.snapshot(committed)?;
         report.snapshot_count += 1;
     }
-    report.chunk_count = walker.seen.len() as u64;
+    report.chunk_count = walker.seen.count;
     report.findings = findings.finish();
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
@@ -197,12 +219,19 @@ impl Findings {
     }
 
     fn add_error(&mut self, error: &Error) {
-        let finding = self.add_named(error.message.clone(), cause(error));
+        let object = error.object.clone().unwrap_or_else(|| error.message.clone());
+        let finding = self.add_named(object, cause(error));
         if let Some(hint) = &error.hint
             && !hint.contains("parados check")
         {
             finding.hint.clone_from(hint);
         }
+    }
+
+    /// As [`Self::affect`], for the object that an error is about.
+    fn affect_by(&mut self, error: &Error, path: String) {
+        let object = error.object.clone().unwrap_or_else(|| error.message.clone());
+        self.affect(object, &cause(error), path);
     }
 
     fn affect(&mut self, object: String, message: &str, path: String) {
@@ -247,12 +276,14 @@ fn read_packs(
     repository: &Repository,
     chunks: &Chunks,
     packs: Vec<(PackId, u64)>,
+    budget: &Budget,
     run: &Run<'_>,
 ) -> Result<ReadPacks> {
     run.progress.bytes_total.set(packs.iter().map(|(_, len)| len).sum());
     let gathered = Mutex::new(ReadPacks::default());
     packs.par_iter().try_for_each(|(id, len)| {
         run.cancel.check()?;
+        let _grant = budget.take(*len as usize);
         let record = chunks.pack(id)?;
         let read = match read_pack(repository, id, record.as_deref()) {
             // That is no damage.
@@ -310,13 +341,42 @@ fn read_pack(repository: &Repository, id: &PackId, record: Option<&PackRecord>) 
     Ok(())
 }
 
+/// What was looked at, so that it is not again. Too much of it is forgotten, which costs time and
+/// not memory.
+struct Seen {
+    ids: HashSet<ChunkId>,
+    count_max: usize,
+    /// How many were new when they were added.
+    count: u64,
+}
+
+impl Seen {
+    fn new(count_max: usize) -> Self {
+        Self { ids: HashSet::new(), count_max, count: 0 }
+    }
+
+    fn contains(&self, id: &ChunkId) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// Whether `id` is new.
+    fn insert(&mut self, id: ChunkId) -> bool {
+        if self.ids.len() >= self.count_max {
+            self.ids.clear();
+        }
+        let is_new = self.ids.insert(id);
+        self.count += u64::from(is_new);
+        is_new
+    }
+}
+
 /// Walks snapshots, each node once.
 struct Walker<'a> {
     reader: &'a Reader<'a>,
     run: &'a Run<'a>,
     /// Packs that are not as they were stored; what they hold must be tried chunk by chunk.
     damaged: HashSet<PackId>,
-    seen: HashSet<ChunkId>,
+    seen: Seen,
     findings: &'a mut Findings,
 }
 
@@ -363,7 +423,7 @@ impl Walker<'_> {
                 }
                 Err(error) => {
                     let path = format!("snapshot {snapshot}: {}/", escape(path));
-                    self.findings.affect(error.message.clone(), &cause(&error), path);
+                    self.findings.affect_by(&error, path);
                 }
             }
             if wanted.len() >= LOOKUP_COUNT {
@@ -400,7 +460,7 @@ impl Walker<'_> {
                 return Err(error);
             }
             let path = format!("snapshot {snapshot}: {}", escape(path));
-            self.findings.affect(error.message.clone(), &cause(&error), path);
+            self.findings.affect_by(&error, path);
         }
         Ok(())
     }

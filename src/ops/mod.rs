@@ -4,6 +4,7 @@ pub mod backup;
 pub mod check;
 pub mod init;
 pub mod key;
+mod known_config;
 pub mod ls;
 pub mod restore;
 pub mod snapshots;
@@ -53,6 +54,7 @@ fn open_chunks(
     let options = CacheOptions::new(dir.cloned(), repository.config().repository);
     let (cache, notices) = Cache::open(options);
     let chunks = Chunks::open(Arc::clone(repository), cache)?;
+    known_config::compare(repository, &chunks)?;
     run.problems.extend(chunks.take_problems());
     Ok((chunks, notices.iter().map(Notice::to_string).collect()))
 }

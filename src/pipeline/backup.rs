@@ -1,12 +1,14 @@
 //! The diagram as code: from sources to stored packs and their segments.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use crossbeam_channel::bounded;
 
 use super::assemble::{Assembler, Queues};
 use super::budget::Budget;
+use super::count::Count;
 use super::dedup::Dedup;
 use super::failure::Failure;
 use super::memory::MemoryPlan;
@@ -47,6 +49,8 @@ pub struct Backup<'a> {
     pub excluded: &'a (dyn Fn(Vec<u8>) + Sync),
     /// What the last run left in the local cache.
     pub last_run: &'a LastRun<'a>,
+    /// Whether to count what there is to read, because nothing is known of it and a person waits.
+    pub counts_first: bool,
     /// Epoch of the rows of this run.
     pub next_epoch: u64,
     /// How much memory to use.
@@ -114,7 +118,13 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         cancel: job.cancel,
         clock: job.clock,
     };
+    let is_walked = AtomicBool::new(false);
+    let (roots, exclusion, progress) = (job.roots, job.exclusion, job.progress);
+    let count = Count { roots, exclusion, progress, is_over: &is_walked };
     let (tree, outcome) = thread::scope(|threads| {
+        if job.counts_first {
+            threads.spawn(|| count.run());
+        }
         let (pack_in, packs) = bounded(job.plan.packs_in_flight.saturating_sub(job.put_count));
         let (receipt_in, receipts) = bounded(job.put_count);
         let pack_len = job.repository.config().pack_len;
@@ -138,6 +148,8 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
                 thread::scope(|helpers| {
                     let (scan_in, scans) = bounded(WORK_QUEUE_COUNT);
                     let (job_in, jobs) = bounded(WORK_QUEUE_COUNT);
+                    // One answer for each name of the windows under way at most. A bound would
+                    // let helpers wait for the assembler while it waits for room for a job.
                     let (event_in, events) = crossbeam_channel::unbounded();
                     for _ in 0..SCAN_THREAD_COUNT {
                         let (scans, event_in) = (scans.clone(), event_in.clone());
@@ -164,6 +176,7 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
                 })
             })
         }));
+        is_walked.store(true, Ordering::Relaxed);
         // What was sealed before a cancellation is still stored.
         if let Err(error) = sealer.finish() {
             failure.raise(error);

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::backup::ending;
 use super::budget::Budget;
@@ -110,7 +110,7 @@ impl<'s> Reading<'s> {
             }
         }
         // A job is answered once: what the worker says waits for the files that are large by now.
-        let (for_grown, rest) = unbounded();
+        let (for_grown, rest) = bounded(1);
         let answer = if grown.is_empty() { events.clone() } else { for_grown };
         let watch = Watch(events.clone());
         workers.spawn(move |_| {
@@ -149,6 +149,7 @@ impl<'s> Reading<'s> {
         if open.child().signature.size > SMALL_LEN_MAX {
             return Attempt::Grown(file);
         }
+        self.progress.set_current(open.path_bytes());
         let (mut entry, problems) = self.describer.file(&open);
         let mut is_reusable = problems.is_empty();
         self.problems.extend(problems.into_iter().map(Error::from));
@@ -222,6 +223,7 @@ impl<'s> Reading<'s> {
         let mut layout = open.layout();
         let mut sealed = InOrder::default();
         let mut splitter = None;
+        let mut data_bytes = 0;
         for range in layout.clone().data_ranges() {
             let mut offset = range.offset;
             let end = range.offset + range.len;
@@ -258,6 +260,7 @@ impl<'s> Reading<'s> {
                     let _sent = reply.send(result);
                 });
                 self.progress.bytes_done.add(read as u64);
+                data_bytes += read as u64;
                 if let Err(error) = sealed.add(answer, self.sealer) {
                     self.failure.raise(error);
                     return None;
@@ -287,6 +290,8 @@ impl<'s> Reading<'s> {
             }
         }
         let encoded = EncodedEntry::new(&entry);
+        // Holes are done as well.
+        self.progress.bytes_done.add(encoded.content_bytes.saturating_sub(data_bytes));
         self.count_file(&file, &encoded);
         Some(Finished { entry: encoded, signature, is_reusable })
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Repository, damaged, is_missing};
+use super::{ConfigHead, Repository, damaged, is_missing};
 use crate::backend::{Backend, BackendError, Listed, create_verified};
 use crate::base::{Clock, Error, ErrorKind, RepositoryId, Result, SlotId};
 use crate::format::config::{ChunkLens, Config, ProbeRecord};
@@ -11,7 +11,7 @@ use crate::format::slot::{KdfCost, Label, SLOT_COUNT_MAX, SLOT_LEN, Slot, SlotKi
 use crate::format::{DecodeError, FORMAT_VERSION, ObjectKind, ObjectName, Suite};
 use crate::seal::keys::{Keyring, Roots};
 use crate::seal::slot::{self, Secret};
-use crate::seal::{aead, object};
+use crate::seal::{Sealed, aead, object};
 
 /// What a new repository is made with.
 #[derive(Clone, Debug)]
@@ -77,13 +77,14 @@ impl Repository {
             },
         };
         let keyring = Arc::new(Keyring::new(config.repository, Roots::random()));
-        let repository = Self { backend, keyring, config };
+        let mut repository = Self { backend, keyring, config, config_head: ConfigHead::default() };
         // The slot comes first: a configuration that nobody can open would look like a repository.
         for (secret, label) in secrets {
             repository.add_slot(secret, creation.cost, label)?;
         }
         let name = ObjectName::config(1);
         let sealed = repository.seal(&name, &repository.config.encode());
+        repository.config_head = ConfigHead { number: 1, hash: hash(&sealed) };
         match create_verified(&*repository.backend, &name, &sealed) {
             Ok(_) => Ok(repository),
             Err(BackendError::Conflict { .. }) => Err(exists(&*repository.backend)),
@@ -101,20 +102,27 @@ impl Repository {
         if slots.is_empty() {
             return Err(match damaged_slots.into_iter().next() {
                 Some(error) => error,
-                None => Error::new(
-                    ErrorKind::NoRepository,
-                    format!("there is no repository at {}", backend.location()),
-                )
-                .hint("Make one with `parados init`, or check the location."),
+                None => no_slot(&*backend)?,
             });
         }
         let kinds: Vec<SlotKind> = slots.iter().map(|slot| slot.kind).collect();
         let secret = ask(&kinds)?;
         let mut failed = None;
-        for (id, roots) in slots.iter().filter_map(|s| slot::open(s, &secret).ok()) {
+        for slot in &slots {
+            let (id, roots) = match slot::open(slot, &secret) {
+                Ok(opened) => opened,
+                // The slot of another secret.
+                Err(DecodeError::Forged) => continue,
+                Err(error) => {
+                    failed = Some(damaged(&ObjectName::key(slot.id), error));
+                    continue;
+                }
+            };
             let keyring = Arc::new(Keyring::new(id, roots));
             match read_config(&*backend, &keyring) {
-                Ok(config) => return Ok(Self { backend, keyring, config }),
+                Ok((config, config_head)) => {
+                    return Ok(Self { backend, keyring, config, config_head });
+                }
                 Err(error) => failed = Some(error),
             }
         }
@@ -164,6 +172,19 @@ impl Repository {
     }
 }
 
+/// The error for a place without a key slot.
+fn no_slot(backend: &dyn Backend) -> Result<Error> {
+    let location = backend.location();
+    if list_names(backend, ObjectKind::Config)?.is_empty() {
+        let message = format!("there is no repository at {location}");
+        return Ok(Error::new(ErrorKind::NoRepository, message)
+            .hint("Make one with `parados init`, or check the location."));
+    }
+    let message = format!("the repository at {location} has lost all its key slots");
+    Ok(Error::new(ErrorKind::Damaged, message)
+        .hint("Bring `keys/` back from another copy of the repository; nothing else opens it."))
+}
+
 fn exists(backend: &dyn Backend) -> Error {
     Error::new(
         ErrorKind::Exists,
@@ -207,15 +228,19 @@ fn read_slots(backend: &dyn Backend) -> Result<(Vec<Slot>, Vec<Error>)> {
         };
         match Slot::decode(sealed.bytes()) {
             Ok(slot) if name.parsed() == Parsed::Key(slot.id) => slots.push(slot),
-            Ok(_) => problems.push(damaged(&name, DecodeError::Name)),
+            Ok(_) => problems.push(damaged(&name, DecodeError::Id)),
             Err(error) => problems.push(damaged(&name, error)),
         }
     }
     Ok((slots, problems))
 }
 
+fn hash(sealed: &Sealed) -> [u8; 32] {
+    *blake3::hash(sealed.bytes()).as_bytes()
+}
+
 /// Reads every configuration in order; each names the one before, the last one holds.
-fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<Config> {
+fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<(Config, ConfigHead)> {
     let mut numbers: Vec<u64> = list_names(backend, ObjectKind::Config)?
         .into_iter()
         .filter_map(|name| match name.parsed() {
@@ -224,7 +249,7 @@ fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<Config> {
         })
         .collect();
     numbers.sort_unstable();
-    let mut newest: Option<(Config, Vec<u8>)> = None;
+    let mut newest: Option<(Config, ConfigHead)> = None;
     for (number, expected) in numbers.into_iter().zip(1..) {
         let name = ObjectName::config(number);
         let sealed = backend.get(&name)?;
@@ -232,14 +257,14 @@ fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<Config> {
         let body = object::open(keyring, &name, &sealed).map_err(refuse)?;
         let config = Config::decode(&body).map_err(refuse)?;
         let follows = number == expected
-            && config.predecessor.as_ref() == newest.as_ref().map(|(_, hash)| hash)
+            && config.predecessor.as_deref() == newest.as_ref().map(|(_, head)| &head.hash[..])
             && config.repository == keyring.repository();
         if !follows {
             return Err(refuse(DecodeError::Inconsistent));
         }
-        newest = Some((config, blake3::hash(sealed.bytes()).as_bytes().to_vec()));
+        newest = Some((config, ConfigHead { number, hash: hash(&sealed) }));
     }
-    newest.map(|(config, _)| config).ok_or_else(|| {
+    newest.ok_or_else(|| {
         Error::new(
             ErrorKind::Damaged,
             format!("the repository at {} has a key but no config", backend.location()),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::access::list_names;
 use super::{Repository, damaged, is_missing};
-use crate::base::{PackId, Result};
+use crate::base::{Error, ErrorKind, PackId, Result};
 use crate::format::generation::Generation;
 use crate::format::name::Parsed;
 use crate::format::{GenerationStep, ObjectKind, ObjectName};
@@ -13,28 +13,41 @@ use crate::format::{GenerationStep, ObjectKind, ObjectName};
 const RESTART_COUNT_MAX: usize = 100;
 
 /// The generations at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct GenerationView {
     /// Packs that are doomed, or candidates of a generation that has begun.
     pub endangered: HashSet<PackId>,
     /// Highest decided generation.
     pub decided: u64,
+    /// Records that say nothing that can be believed.
+    pub problems: Vec<Error>,
+}
+
+/// What became of reading a record.
+enum Record {
+    Packs(Vec<PackId>),
+    Gone,
+    Damaged(Error),
 }
 
 impl GenerationView {
     /// Reads all records. One that goes away in between restarts the reading: a view with holes
     /// would miss doomed packs.
     ///
+    /// A record that does not authenticate has no effect, or anybody who may create an object
+    /// could end all backups. Candidates stand in for a doomed list that is damaged, because every
+    /// doomed pack is among them.
+    ///
     /// # Errors
-    /// When a record cannot be read; guessing what it doomed would risk data.
+    /// When records cannot be listed or fetched.
     pub fn read(repository: &Repository) -> Result<Self> {
         for _ in 0..RESTART_COUNT_MAX {
             if let Some(view) = Self::try_read(repository)? {
                 return Ok(view);
             }
         }
-        Err(crate::base::Error::new(
-            crate::base::ErrorKind::Busy,
+        Err(Error::new(
+            ErrorKind::Busy,
             "the generations of prune change faster than they can be read",
         )
         .hint("Try again when fewer prunes are running."))
@@ -49,26 +62,95 @@ impl GenerationView {
         }
         let mut view = Self::default();
         for (number, steps) in steps {
-            let step = if steps.contains(&GenerationStep::Doomed) {
-                view.decided = number;
-                GenerationStep::Doomed
-            } else if steps.contains(&GenerationStep::Begin) {
-                GenerationStep::Candidates
-            } else {
-                continue;
-            };
-            let name = ObjectName::generation(number, step);
-            let sealed = match repository.backend().get(&name) {
-                Ok(sealed) => sealed,
-                Err(error) if is_missing(&error) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            let body = crate::seal::object::open(repository.keyring(), &name, &sealed)
-                .map_err(|error| damaged(&name, error))?;
-            let generation =
-                Generation::decode(&body, number, step).map_err(|error| damaged(&name, error))?;
-            view.endangered.extend(generation.packs);
+            let is_decided = steps.contains(&GenerationStep::Doomed);
+            let matters = is_decided || steps.contains(&GenerationStep::Begin);
+            let in_order = [GenerationStep::Doomed, GenerationStep::Candidates];
+            for step in in_order.into_iter().filter(|step| matters && steps.contains(step)) {
+                match read_record(repository, number, step)? {
+                    Record::Gone => return Ok(None),
+                    Record::Damaged(error) => view.problems.push(error),
+                    Record::Packs(packs) => {
+                        if is_decided {
+                            view.decided = number;
+                        }
+                        view.endangered.extend(packs);
+                        break;
+                    }
+                }
+            }
         }
         Ok(Some(view))
+    }
+}
+
+fn read_record(repository: &Repository, number: u64, step: GenerationStep) -> Result<Record> {
+    let name = ObjectName::generation(number, step);
+    let sealed = match repository.backend().get(&name) {
+        Ok(sealed) => sealed,
+        Err(error) if is_missing(&error) => return Ok(Record::Gone),
+        Err(error) => {
+            let error = Error::from(error);
+            let is_damage = error.kind == ErrorKind::Damaged;
+            return if is_damage { Ok(Record::Damaged(error)) } else { Err(error) };
+        }
+    };
+    let generation = crate::seal::object::open(repository.keyring(), &name, &sealed)
+        .and_then(|body| Generation::decode(&body, number, step));
+    Ok(match generation {
+        Ok(generation) => Record::Packs(generation.packs),
+        Err(error) => Record::Damaged(damaged(&name, error)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::backend::{self, Location, Options};
+    use crate::base::{SystemClock, Timestamp};
+    use crate::format::slot::Label;
+    use crate::repo::access::Creation;
+    use crate::seal::keys::Key;
+    use crate::seal::slot::Secret;
+
+    fn repository(place: &str) -> Repository {
+        let location: Location = format!("memory:{place}").parse().unwrap();
+        let options = Options { writable: true, ..Options::default() };
+        let store = backend::create(&location, &options).unwrap();
+        let secrets = [(Secret::KeyFile(Key::new([7; 32])), Label::default())];
+        Repository::create(store, &Creation::default(), &secrets, &SystemClock).unwrap()
+    }
+
+    /// Stores a record under the name of a step, sealed for the name of another if that is given.
+    fn put(repository: &Repository, number: u64, step: GenerationStep, packs: &[u8], good: bool) {
+        let packs = packs.iter().map(|byte| PackId::new([*byte; 32])).collect();
+        let body = Generation { number, time: Timestamp::default(), packs }.encode();
+        let name = ObjectName::generation(number, step);
+        let sealed_for = if good { name.clone() } else { ObjectName::config(number) };
+        let sealed = repository.seal(&sealed_for, &body);
+        Arc::clone(repository.backend()).put(&name, &sealed).unwrap();
+    }
+
+    #[test]
+    fn candidates_stand_in_for_a_doomed_list_that_cannot_be_read() {
+        use GenerationStep::{Begin, Candidates, Doomed};
+        let repository = repository("generations");
+        put(&repository, 1, Candidates, &[1, 2, 3], true);
+        put(&repository, 1, Begin, &[], true);
+        put(&repository, 1, Doomed, &[1, 2], true);
+        put(&repository, 2, Candidates, &[4, 5], true);
+        put(&repository, 2, Begin, &[], true);
+        put(&repository, 2, Doomed, &[4], false);
+        put(&repository, 3, Candidates, &[6], true);
+        put(&repository, 9, Doomed, &[7], false);
+        let view = GenerationView::read(&repository).unwrap();
+        let mut endangered: Vec<u8> = view.endangered.iter().map(|id| id.as_bytes()[0]).collect();
+        endangered.sort_unstable();
+        // Of the first what is doomed, of the second all that may be; the third has not begun, and
+        // the last is nobody's.
+        assert_eq!((endangered, view.decided), (vec![1, 2, 4, 5], 2));
+        let told: Vec<String> = view.problems.iter().map(ToString::to_string).collect();
+        assert!(told.len() == 2 && told[0].contains("gc/2/d") && told[1].contains("gc/9/d"));
     }
 }

@@ -6,6 +6,7 @@
 pub mod access;
 mod adopt;
 pub mod chunks;
+pub mod examine;
 pub mod generations;
 pub mod list;
 pub mod reader;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use crate::backend::{Backend, BackendError};
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::config::Config;
-use crate::format::{DecodeError, ObjectName};
+use crate::format::{DecodeError, ObjectKind, ObjectName};
 use crate::seal::Sealed;
 use crate::seal::keys::Keyring;
 use crate::seal::object;
@@ -28,6 +29,16 @@ pub struct Repository {
     backend: Arc<dyn Backend>,
     keyring: Arc<Keyring>,
     config: Config,
+    config_head: ConfigHead,
+}
+
+/// Which config holds; what a client remembers of a repository.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConfigHead {
+    /// Number of the config.
+    pub number: u64,
+    /// BLAKE3 of the whole object.
+    pub hash: [u8; 32],
 }
 
 impl Repository {
@@ -44,6 +55,11 @@ impl Repository {
     /// What all clients agree on.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Which config that is.
+    pub fn config_head(&self) -> ConfigHead {
+        self.config_head
     }
 
     /// Seals `body` as the object `name`, as the configuration says.
@@ -69,17 +85,27 @@ impl std::fmt::Debug for Repository {
 
 /// The error for an object that is not what was written.
 pub(crate) fn damaged(name: &ObjectName, error: DecodeError) -> Error {
-    let noun = name.kind().noun();
-    match error {
-        DecodeError::Version(_) => {
-            Error::new(ErrorKind::Unsupported, format!("could not read {noun} {name}"))
-                .because(error)
-                .hint("Use the version of Parados that wrote it, or a later one.")
-        }
-        _ => Error::new(ErrorKind::Damaged, format!("{noun} {name} is damaged"))
-            .because(error)
-            .hint("Run `parados check` to see what depends on it."),
-    }
+    let object = format!("{} {name}", name.kind().noun());
+    let (kind, message, hint) = match (error, name.kind()) {
+        (DecodeError::Version(_), _) => (
+            ErrorKind::Unsupported,
+            format!("could not read {object}"),
+            "Use the version of Parados that wrote it, or a later one.",
+        ),
+        // Without them nothing can be checked.
+        (_, ObjectKind::Config | ObjectKind::Key) => (
+            ErrorKind::Damaged,
+            format!("{object} is damaged"),
+            "Bring this object back from another copy of the repository; a key slot may also be \
+             made up for by another key.",
+        ),
+        _ => (
+            ErrorKind::Damaged,
+            format!("{object} is damaged"),
+            "Run `parados check` to see what depends on it.",
+        ),
+    };
+    Error::new(kind, message).because(error).hint(hint).about(object)
 }
 
 /// Whether the backend says that there is no such object.

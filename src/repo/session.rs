@@ -126,6 +126,11 @@ impl<'a> Session<'a> {
         &self.first_look
     }
 
+    /// Records of prunes that could not be read when it started.
+    pub fn take_problems(&mut self) -> Vec<Error> {
+        std::mem::take(&mut self.first_look.problems)
+    }
+
     /// Stores a pack.
     ///
     /// # Errors

@@ -151,6 +151,8 @@ pub struct Walk<'a> {
     reader: &'a Reader<'a>,
     stack: Vec<Pending>,
     leaf: std::vec::IntoIter<Entry>,
+    /// Last name of the leaves before: names ascend from node to node, or a name could come twice.
+    last: Option<Vec<u8>>,
 }
 
 /// A node that is still to be read.
@@ -165,7 +167,8 @@ impl<'a> Walk<'a> {
     /// Starts at the top node of a directory.
     pub fn new(reader: &'a Reader<'a>, tree: Option<&TreeRef>) -> Self {
         let top = tree.map(|t| Pending { id: t.id, level: t.level, first: None });
-        Self { reader, stack: top.into_iter().collect(), leaf: Vec::new().into_iter() }
+        let stack = top.into_iter().collect();
+        Self { reader, stack, leaf: Vec::new().into_iter(), last: None }
     }
 
     fn read_node(&mut self, id: ChunkId, level: u8, first: Option<&[u8]>) -> Result<()> {
@@ -175,11 +178,15 @@ impl<'a> Walk<'a> {
             Node::Leaf(entries) => entries.first().map(|e| &e.name),
             Node::Branch(_, children) => children.first().map(|c| &c.first),
         };
-        if first.is_some() && found.map(Vec::as_slice) != first {
+        let ascends = self.last.as_ref().is_none_or(|last| found.is_none_or(|name| name > last));
+        if !ascends || first.is_some() && found.map(Vec::as_slice) != first {
             return Err(damaged_chunk(&id, DecodeError::Inconsistent));
         }
         match node {
-            Node::Leaf(entries) => self.leaf = entries.into_iter(),
+            Node::Leaf(entries) => {
+                self.last = entries.last().map(|entry| entry.name.clone()).or(self.last.take());
+                self.leaf = entries.into_iter();
+            }
             Node::Branch(_, children) => {
                 self.stack.extend(children.into_iter().rev().map(|child| Pending {
                     id: child.id,

@@ -80,7 +80,8 @@ pub fn seal(
 /// opens under two secrets.
 ///
 /// # Errors
-/// [`DecodeError::Forged`] when the secret does not belong to the slot.
+/// [`DecodeError::Forged`] when the secret does not belong to the slot; any other when it does,
+/// and the slot is damaged.
 pub fn open(slot: &Slot, secret: &Secret) -> Result<(RepositoryId, Roots), DecodeError> {
     if slot.kind != secret.kind() {
         return Err(DecodeError::Forged);
@@ -90,7 +91,9 @@ pub fn open(slot: &Slot, secret: &Secret) -> Result<(RepositoryId, Roots), Decod
         return Err(DecodeError::Forged);
     }
     let clear = slot.encode_clear();
-    let raw = Zeroizing::new(aead::open(Suite::ChaCha20Poly1305, &key, 0, &clear, &slot.bundle)?);
+    let raw = aead::open(Suite::ChaCha20Poly1305, &key, 0, &clear, &slot.bundle)
+        .map_err(|_| DecodeError::Inconsistent)?;
+    let raw = Zeroizing::new(raw);
     let (repository, roots) = decode_bundle(unfixed(&raw, BUNDLE_LEN)?)?;
     if repository != slot.repository {
         return Err(DecodeError::Inconsistent);

@@ -53,7 +53,19 @@ impl std::error::Error for Problem {}
 
 impl From<Problem> for Error {
     fn from(problem: Problem) -> Self {
-        Self::new(problem.kind, problem.to_string())
+        let error = Self::new(problem.kind, problem.to_string());
+        match way_out(problem.kind) {
+            Some(hint) => error.hint(hint),
+            None => error,
+        }
+    }
+}
+
+fn way_out(kind: ErrorKind) -> Option<&'static str> {
+    match kind {
+        ErrorKind::Access => Some("Run as a user who may read it, as root, or leave it out."),
+        ErrorKind::NotFound => Some("If it was not meant to go away, check the path."),
+        _ => None,
     }
 }
 

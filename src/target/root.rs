@@ -16,8 +16,8 @@ use super::descriptors::Descriptors;
 use super::directory::{OWNER_ALL, TargetDir};
 use super::fault::fault;
 use super::owners::Owners;
-use crate::base::Result;
 use crate::base::text::escape;
+use crate::base::{Error, Result};
 
 /// The directory below which a restore writes.
 #[derive(Debug)]
@@ -40,10 +40,10 @@ impl Target {
     pub fn open(path: &Path, options: Options) -> Result<Self> {
         let name = path.as_os_str().as_bytes();
         let shown = escape(name);
-        create_missing(path).map_err(|e| fault("create directory", &shown, e))?;
+        create_missing(path).map_err(|e| unusable(fault("create directory", &shown, e)))?;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(CWD, path, flags, Mode::empty())
-            .map_err(|e| fault("open directory", &shown, e))?;
+            .map_err(|e| unusable(fault("open directory", &shown, e)))?;
         let stat = fstat(&fd).map_err(|e| fault("read the mode of", &shown, e))?;
         let mode = Mode::from_raw_mode(stat.st_mode);
         let lent = !mode.contains(OWNER_ALL) && fchmod(&fd, mode | OWNER_ALL).is_ok();
@@ -131,6 +131,14 @@ pub(super) struct Shared {
     pub(super) lacks_openat2: AtomicBool,
     /// The root has its final mode.
     pub(super) root_is_finished: AtomicBool,
+}
+
+/// The error for a target that can never be written to, with the way out.
+fn unusable(error: Error) -> Error {
+    match error.hint {
+        Some(_) => error,
+        None => error.hint("Choose another `--target`, or one that this user may write to."),
+    }
 }
 
 /// Creates `path` with its missing parents, which `mkdir -p` would give the same modes.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tempfile::TempDir;
 
 use super::{Options, Target, TargetDir};
+use crate::base::testing::skip;
 use crate::format::entry::{Device, Entry, EntryKind, Xattr};
 
 /// A target, and a directory beside it in which nothing may ever appear.
@@ -57,12 +58,11 @@ pub(super) struct Mount(PathBuf);
 
 impl Mount {
     /// Mounts one, or says that the test has to be skipped.
-    #[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
     pub(super) fn tmpfs(at: &Path) -> Option<Self> {
         let arguments = ["-t", "tmpfs", "-o", "size=1m", "none"];
         let status = Command::new("mount").args(arguments).arg(at).status();
         if !status.is_ok_and(|status| status.success()) {
-            eprintln!("SKIPPED: this container may not mount");
+            skip("a restore over file systems", "this process may not mount one");
             return None;
         }
         Some(Self(at.to_owned()))
@@ -104,11 +104,10 @@ pub(super) fn xattrs(pairs: &[(&str, &[u8])]) -> Option<Vec<Xattr>> {
 }
 
 /// Whether the test runs as root; says so when it has to be skipped.
-#[allow(clippy::print_stderr, reason = "a skipped test must be seen")]
 pub(super) fn is_root(test: &str) -> bool {
     let is_root = rustix::process::geteuid().is_root();
     if !is_root {
-        eprintln!("SKIPPED {test}: it needs root");
+        skip(test, "it needs root");
     }
     is_root
 }

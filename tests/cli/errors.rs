@@ -112,7 +112,10 @@ fn sources_that_are_missing() {
     hint: None of the sources can be backed up; check the paths.
     ");
     let answer = world.expect(3, &["backup", "source", "nowhere"]);
-    insta::assert_snapshot!(world.stable(&answer.err), @"problem: could not read <world>/nowhere: no such file or directory");
+    insta::assert_snapshot!(world.stable(&answer.err), @r"
+    problem: could not read <world>/nowhere: no such file or directory
+    hint: If it was not meant to go away, check the path.
+    ");
     assert!(answer.out.contains("1 problem: the snapshot lacks what could not be read\n"));
     assert!(world.ok(&["snapshots"]).out.contains("(partial)"));
     assert!(world.error(2, &["backup"]).contains("<PATH>"));
@@ -136,7 +139,10 @@ fn a_source_that_may_not_be_read() {
         std::os::unix::fs::chown(&closed, Some(0), Some(0)).unwrap();
     }
     let answer = world.expect(3, &["backup", "source"]);
-    insta::assert_snapshot!(world.stable(&answer.err), @"problem: could not read <world>/source/docs/again: permission denied");
+    insta::assert_snapshot!(world.stable(&answer.err), @r"
+    problem: could not read <world>/source/docs/again: permission denied
+    hint: Run as a user who may read it, as root, or leave it out.
+    ");
     let json = world.expect(3, &["backup", "source", "--json"]);
     let problem: serde_json::Value =
         serde_json::from_str(json.err.lines().next().unwrap()).unwrap();
@@ -152,7 +158,10 @@ fn a_source_that_may_not_be_read() {
     fs::create_dir(&closed).unwrap();
     fs::set_permissions(&closed, fs::Permissions::from_mode(0o555)).unwrap();
     let error = world.error(1, &["restore", "latest", "-t", "closed/back"]);
-    insta::assert_snapshot!(error, @"error: could not create directory closed/back: Permission denied (os error 13)");
+    insta::assert_snapshot!(error, @r"
+    error: could not create directory closed/back: Permission denied (os error 13)
+    hint: Choose another `--target`, or one that this user may write to.
+    ");
 }
 
 #[test]

@@ -93,6 +93,24 @@ fn what_belongs_to_the_repository_is_left_out_of_a_backup_of_the_home() {
 }
 
 #[test]
+fn a_cache_elsewhere_is_left_out_and_what_lies_beside_it_is_not() {
+    let mut world = World::with_repository();
+    world.write("place/letter.txt", "dear");
+    for how in ["--cache-dir", "PARADOS_CACHE_DIR"] {
+        let mut typed = vec!["backup", "place"];
+        if how.starts_with('-') {
+            typed.extend([how, "place"]);
+        } else {
+            world.set(how, world.at("place"));
+        }
+        let answer = world.ok(&typed);
+        assert!(answer.err.contains("belongs to this repository"), "{how}: {}", answer.err);
+        let listed = world.ok(&["ls", "latest"]).out;
+        assert!(listed.contains("/letter.txt") && !listed.contains("rocksdb"), "{how}: {listed}");
+    }
+}
+
+#[test]
 fn other_commands_make_nothing() {
     let world = World::new();
     insta::assert_snapshot!(world.error(10, &["snapshots"]), @r"

@@ -1,10 +1,11 @@
 //! The ways of a passphrase into the program, none of them out of it.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use crate::world::{Answer, PROGRAM, World};
+use crate::world::{Answer, PROGRAM, World, has, skip};
 
 #[test]
 fn a_passphrase_comes_from_many_places() {
@@ -30,11 +31,83 @@ fn a_passphrase_comes_from_many_places() {
     world.dress(&mut shell);
     let answer = Answer::of(shell.output().unwrap());
     assert_eq!(answer.code, 0, "{}", answer.err);
+    // The same by a pipe.
+    let mut shell = Command::new("sh");
+    let pipe = "printf 'correct horse' | \"$0\" snapshots --password-fd 0";
+    shell.args(["-c", pipe, PROGRAM]);
+    world.dress(&mut shell);
+    let answer = Answer::of(shell.output().unwrap());
+    assert_eq!(answer.code, 0, "{}", answer.err);
     // The environment, here with a wrong one.
     insta::assert_snapshot!(world.error(12, &["snapshots"]), @r"
     error: could not open the repository at <world>/repository: wrong passphrase
     hint: Try again, or use another key: `--key-file`, or a recovery code.
     ");
+}
+
+#[test]
+fn variables_name_the_file_or_the_command() {
+    let mut world = World::new();
+    world.set("PARADOS_REPOSITORY", world.at("repository"));
+    let file = world.write("passphrase", "correct horse");
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    world.set("PARADOS_PASSWORD_FILE", &file);
+    world.ok(&["init", "--no-recovery-code"]);
+    world.ok(&["snapshots"]);
+    world.unset("PARADOS_PASSWORD_FILE");
+    world.set("PARADOS_PASSWORD_COMMAND", "cat passphrase");
+    world.ok(&["snapshots"]);
+    world.set("PARADOS_PASSWORD_COMMAND", "echo wrong");
+    world.expect(12, &["snapshots"]);
+}
+
+/// The program on a terminal of its own, to which `typed` is typed one line for each prompt.
+fn type_to(world: &World, arguments: &str, typed: &[&str]) -> (i32, String) {
+    let mut command = Command::new("script");
+    command.args(["-qec", &format!("{PROGRAM} {arguments}"), "/dev/null"]);
+    world.dress(&mut command);
+    let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut seen = Vec::new();
+    let mut lines = typed.iter();
+    let mut part = [0; 256];
+    let mut prompts = 0;
+    loop {
+        let len = stdout.read(&mut part).unwrap_or(0);
+        if len == 0 {
+            break;
+        }
+        seen.extend_from_slice(&part[..len]);
+        let shown = String::from_utf8_lossy(&seen);
+        // A prompt ends without a new line; only then the terminal has stopped to echo.
+        let count = shown.matches(": ").count();
+        if shown.ends_with(": ") && count > prompts {
+            prompts = count;
+            if let Some(line) = lines.next() {
+                stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
+            }
+        }
+    }
+    drop(stdin);
+    let code = child.wait().unwrap().code().unwrap_or(-1);
+    (code, String::from_utf8_lossy(&seen).into_owned())
+}
+
+#[test]
+fn a_passphrase_is_typed_unseen_and_twice_for_a_new_repository() {
+    if !has("script") {
+        return skip("a_passphrase_is_typed_unseen", "there is no program `script`");
+    }
+    let mut world = World::new();
+    world.set("PARADOS_REPOSITORY", world.at("repository"));
+    let init = "init --no-recovery-code";
+    let (code, shown) = type_to(&world, init, &["correct horse", "another one"]);
+    assert!(code == 2 && !world.at("repository/config/1").exists(), "{code}: {shown}");
+    let (code, shown) = type_to(&world, init, &["correct horse", "correct horse"]);
+    assert!(code == 0 && !shown.contains("horse"), "{code}: {shown}");
+    let (code, shown) = type_to(&world, "snapshots", &["wrong", "correct horse"]);
+    assert!(code == 0 && shown.contains("wrong passphrase"), "{code}: {shown}");
+    assert!(!shown.contains("horse"), "{shown}");
 }
 
 #[test]

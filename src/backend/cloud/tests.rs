@@ -14,6 +14,7 @@ use super::*;
 use crate::backend::conformance::{self, Planter, Subject};
 use crate::backend::location::Place;
 use crate::backend::{Options, Verified, create_verified};
+use crate::base::testing::skip;
 
 fn planter(store: Arc<dyn ObjectStore>, prefix: String) -> Planter {
     Box::new(move |name, bytes| {
@@ -65,7 +66,6 @@ struct Moto {
 }
 
 impl Moto {
-    #[allow(clippy::print_stderr, reason = "a test that cannot run says so loudly")]
     fn start() -> Option<Self> {
         let port = free_port();
         let child = Command::new("moto_server")
@@ -74,9 +74,9 @@ impl Moto {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn();
-        let skip = "SKIPPED: S3 against a real server (install with pip install 'moto[server]')";
+        let test = "S3 against a server";
         let Ok(child) = child else {
-            eprintln!("{skip}");
+            skip(test, "there is no moto_server (`.ci/setup --test` installs it)");
             return None;
         };
         let mut moto = Self { child, port };
@@ -85,7 +85,7 @@ impl Moto {
                 return Some(moto);
             }
             if moto.child.try_wait().is_ok_and(|status| status.is_some()) {
-                eprintln!("{skip}: it ended at once");
+                skip(test, "moto_server ended at once");
                 return None;
             }
             std::thread::sleep(Duration::from_millis(100));

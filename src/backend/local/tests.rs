@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::backend::conformance::{self, Subject};
+use crate::base::testing::skip;
 use crate::base::{PackId, SessionId};
 use crate::format::name::GenerationStep;
 
@@ -352,7 +353,6 @@ fn a_disk_mounted_read_only_can_be_read() {
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    #[allow(clippy::print_stderr, reason = "a test that cannot run says so loudly")]
     fn mount(mib: u32) -> Option<Self> {
         let dir = TempDir::new().expect("a temporary directory");
         let size = format!("size={mib}m");
@@ -364,7 +364,7 @@ impl SmallDisk {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(dir));
         }
-        eprintln!("SKIPPED: a test of a full or read-only disk (it needs root to mount a tmpfs)");
+        skip("a full or read-only disk", "only root can mount a small disk");
         None
     }
 

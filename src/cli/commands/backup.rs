@@ -95,6 +95,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         user: identity::user(),
         tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
         force: args.force,
+        is_watched: ui.shows_progress(),
         max_memory: context.settings.max_memory,
         level: compression.level(),
         read_concurrency,

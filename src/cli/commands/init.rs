@@ -85,7 +85,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             id: id.to_hex(),
             repository: location.to_string(),
             key_file: key_file.map(|path| path.display().to_string()),
-            recovery_code: recovery_code.map(|code| code.to_string()),
+            recovery_code: recovery_code.as_ref().map(|code| code.as_str()),
             notice: None,
         })?;
         return Ok(Outcome::Done);

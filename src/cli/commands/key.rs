@@ -186,7 +186,7 @@ fn tell(
             message_type,
             id: id.to_hex(),
             key_file: new.new_key_file.as_ref().map(|path| path.display().to_string()),
-            recovery_code: recovery_code.map(|code| code.to_string()),
+            recovery_code: recovery_code.as_ref().map(|code| code.as_str()),
         })?;
         return Ok(Outcome::Done);
     }

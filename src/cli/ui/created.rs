@@ -18,7 +18,7 @@ impl Ui {
                 id: made.id.to_hex(),
                 repository: made.location.clone(),
                 key_file: made.key_file.as_ref().map(|path| path.display().to_string()),
-                recovery_code: Some(made.recovery_code.to_string()),
+                recovery_code: Some(&made.recovery_code),
                 notice: Some(notice.to_owned()),
             })?;
             return self.flush();

@@ -84,14 +84,14 @@ pub(crate) struct Status {
 
 /// `initialized`: a new repository.
 #[derive(Serialize)]
-pub(crate) struct Initialized {
+pub(crate) struct Initialized<'a> {
     pub(crate) message_type: &'static str,
     pub(crate) id: String,
     pub(crate) repository: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) recovery_code: Option<String>,
+    pub(crate) recovery_code: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) notice: Option<String>,
 }
@@ -314,13 +314,13 @@ pub(crate) struct KeySlot {
 
 /// `key_added`, `key_removed` or `key_changed`.
 #[derive(Serialize)]
-pub(crate) struct KeyChange {
+pub(crate) struct KeyChange<'a> {
     pub(crate) message_type: &'static str,
     pub(crate) id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) key_file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) recovery_code: Option<String>,
+    pub(crate) recovery_code: Option<&'a str>,
 }
 
 /// `version`.

@@ -64,6 +64,11 @@ impl Ui {
         }
     }
 
+    /// Whether somebody is told how far a run is.
+    pub(crate) fn shows_progress(&self) -> bool {
+        self.screen.is_some() || (self.json && !self.quiet)
+    }
+
     /// Prints one line of a result.
     ///
     /// # Errors

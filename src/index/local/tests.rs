@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::home::Home;
 use super::view::Progress;
 use super::*;
+use crate::base::testing::skip;
 use crate::index::testdata::{self, chunk, pack, places, segment, segment_id};
 use crate::index::{Cache, CacheOptions, MemoryIndex, Rows, State, conformance};
 
@@ -408,7 +409,7 @@ impl Mount {
         if mount.is_ok_and(|status| status.success()) {
             return Some(Self(dir));
         }
-        tell("SKIPPED: this process may not mount a file system");
+        skip("a local index on a full disk", "this process may not mount a file system");
         None
     }
 
@@ -419,11 +420,6 @@ impl Mount {
             .status();
         assert!(status.unwrap().success());
     }
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test must say so")]
-fn tell(text: &str) {
-    eprintln!("{text}");
 }
 
 impl Drop for Mount {

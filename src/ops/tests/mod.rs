@@ -1,5 +1,8 @@
 //! A directory goes in and comes back, through the whole engine on a real disk.
 
+mod costs;
+mod trust;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
@@ -8,7 +11,7 @@ use std::sync::Arc;
 
 use super::{Run, backup, check, init, ls, restore, snapshots};
 use crate::backend::{self, Location, Options as BackendOptions};
-use crate::base::{Cancel, Problems, Progress, SystemClock};
+use crate::base::{Cancel, Clock, Problems, Progress, SystemClock};
 use crate::format::slot::Label;
 use crate::repo::Repository;
 use crate::repo::access::Creation;
@@ -66,6 +69,7 @@ impl World {
             user: "user".into(),
             tags: vec![],
             force: false,
+            is_watched: false,
             max_memory: 512 << 20,
             level: 3,
             read_concurrency: 2,
@@ -77,10 +81,55 @@ impl World {
     }
 
     fn backup(&self) -> (backup::Report, Counts) {
+        self.backup_at(&SystemClock)
+    }
+
+    /// A backup by another clock.
+    fn backup_at(&self, clock: &dyn Clock) -> (backup::Report, Counts) {
         let counts = Counts::default();
         let options = self.backup_options(&self.source());
-        let report = backup::backup(&self.repository, &options, &counts.run()).unwrap();
+        let run = Run { clock, ..counts.run() };
+        let report = backup::backup(&self.repository, &options, &run).unwrap();
         (report, counts)
+    }
+
+    /// Names and lengths of all objects.
+    fn objects(&self) -> BTreeMap<PathBuf, u64> {
+        let repository = self.dir.path().join("repository");
+        let mut found = BTreeMap::new();
+        let mut open = vec![repository.clone()];
+        while let Some(path) = open.pop() {
+            for entry in fs::read_dir(path).unwrap() {
+                let entry = entry.unwrap();
+                let metadata = entry.metadata().unwrap();
+                if metadata.is_dir() {
+                    open.push(entry.path());
+                } else {
+                    let name = entry.path().strip_prefix(&repository).unwrap().to_path_buf();
+                    found.insert(name, metadata.len());
+                }
+            }
+        }
+        found
+    }
+
+    /// What a run adds: number of objects, and their lengths.
+    fn added(&self, run: impl FnOnce()) -> (usize, u64) {
+        let before = self.objects();
+        run();
+        let mut after = self.objects();
+        after.retain(|name, _| !before.contains_key(name));
+        (after.len(), after.values().sum())
+    }
+
+    /// The repository, opened anew.
+    fn reopen(&self) -> Arc<Repository> {
+        let path = self.dir.path().join("repository");
+        let location: Location = path.to_str().unwrap().parse().unwrap();
+        let options = BackendOptions { writable: true, ..BackendOptions::default() };
+        let store = backend::open(&location, &options).unwrap();
+        let secret = || Ok(Secret::KeyFile(Key::new([7; 32])));
+        Arc::new(Repository::open(store, &mut |_| secret()).unwrap())
     }
 
     fn restore(&self, name: &str) -> (PathBuf, Counts) {
@@ -288,7 +337,7 @@ fn nothing_is_taken_over_that_only_this_host_could_find() {
 /// Tells the time to the thread that made it, and panics in every other.
 struct OneThreadClock(std::thread::ThreadId);
 
-impl crate::base::Clock for OneThreadClock {
+impl Clock for OneThreadClock {
     fn now(&self) -> crate::base::Timestamp {
         assert_eq!(std::thread::current().id(), self.0, "a helper thread breaks on purpose");
         SystemClock.now()

@@ -1,0 +1,78 @@
+//! Opens every object that neither snapshots nor the index lead to.
+
+use rayon::prelude::*;
+
+use super::{Repository, damaged, is_missing};
+use crate::backend::Listed;
+use crate::base::{Error, ErrorKind, Result};
+use crate::format::generation::Generation;
+use crate::format::ledger::LedgerRecord;
+use crate::format::name::Parsed;
+use crate::format::note::Note;
+use crate::format::snapshot::Root;
+use crate::format::{ObjectKind, ObjectName};
+
+/// Kinds that are opened here; all others are met on the way to the files.
+const KINDS: [ObjectKind; 4] =
+    [ObjectKind::Session, ObjectKind::Generation, ObjectKind::Note, ObjectKind::Ledger];
+/// Most names that are kept of what is no object.
+const JUNK_COUNT_MAX: usize = 10;
+
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Examined {
+    /// An error for each object that cannot be read.
+    pub problems: Vec<Error>,
+    /// Names below the prefixes of objects that are no names of objects, the first few.
+    pub junk: Vec<String>,
+    /// How many of these there are.
+    pub junk_count: u64,
+}
+
+/// Opens key slots, session roots, generations, notes and ledger records, and looks for what is no
+/// object at all.
+///
+/// # Errors
+/// When objects cannot be listed, or the backend cannot be reached.
+pub fn examine(repository: &Repository) -> Result<Examined> {
+    let mut examined = Examined { problems: repository.slots()?.1, ..Examined::default() };
+    for kind in ObjectKind::ALL {
+        let mut listed = Vec::new();
+        repository.backend().list(kind, &mut |found| match found {
+            Ok(object) if KINDS.contains(&kind) => listed.push(object),
+            Ok(_) => {}
+            Err(junk) => {
+                examined.junk_count += 1;
+                if examined.junk.len() < JUNK_COUNT_MAX {
+                    examined.junk.push(junk.name);
+                }
+            }
+        })?;
+        let opened: Vec<_> = listed.par_iter().map(|object| open(repository, object)).collect();
+        for error in opened.into_iter().filter_map(Result::err) {
+            if error.kind == ErrorKind::Offline {
+                return Err(error);
+            }
+            examined.problems.push(error);
+        }
+    }
+    Ok(examined)
+}
+
+fn open(repository: &Repository, object: &Listed) -> Result<()> {
+    let name: &ObjectName = &object.name;
+    let sealed = match repository.backend().get(name) {
+        Err(error) if is_missing(&error) => return Ok(()),
+        sealed => sealed?,
+    };
+    let refuse = |error| damaged(name, error);
+    let body = crate::seal::object::open(repository.keyring(), name, &sealed).map_err(refuse)?;
+    match name.parsed() {
+        Parsed::Session(..) => Root::decode(&body).map(drop),
+        Parsed::Generation(number, step) => Generation::decode(&body, number, step).map(drop),
+        Parsed::Note(session, _) => Note::decode(&body, &session).map(drop),
+        Parsed::Ledger(..) => LedgerRecord::decode(&body).map(drop),
+        _ => Ok(()),
+    }
+    .map_err(refuse)
+}
