@@ -5,9 +5,13 @@
 //! Where a decoder needs more than the bytes of an object, that stands in front of them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use parados::base::{ChunkId, RepositoryId, SessionId, SlotId};
-use parados::chunk::{GearTable, Params, cut_kernel, cut_reference};
+use parados::chunk::{
+    Chunker, Doubt, GRID_LEN, GearTable, HEADER_LEN_MAX, Params, Tensors, cut_kernel,
+    cut_reference, recognize,
+};
 use parados::format::config::Config;
 use parados::format::entry::Entry;
 use parados::format::envelope;
@@ -37,6 +41,8 @@ pub type Target = fn(&[u8]);
 /// Every target with its name.
 pub const ALL: &[(&str, Target)] = &[
     ("chunk_cut", chunk_cut),
+    ("chunk_gguf", chunk_gguf),
+    ("chunk_safetensors", chunk_safetensors),
     ("format_config", format_config),
     ("format_entry", format_entry),
     ("format_envelope", format_envelope),
@@ -488,4 +494,52 @@ pub fn chunk_cut(data: &[u8]) {
         assert!(len > 0 && len <= params.max() as usize);
         rest = &rest[len..];
     }
+}
+
+/// Length of the file, then what follows the magic.
+pub fn chunk_gguf(data: &[u8]) {
+    let mut cursor = Cursor::new(data);
+    let size = or_return!(cursor.u64());
+    tensors(&[b"GGUF", cursor.rest()].concat(), size);
+}
+
+/// Mode, a length, then the start of a file of that length (mode 0), or else the JSON of a header
+/// that is followed by so many bytes.
+pub fn chunk_safetensors(data: &[u8]) {
+    let mut cursor = Cursor::new(data);
+    let mode = or_return!(cursor.u8());
+    let len = or_return!(cursor.u64());
+    let rest = cursor.rest();
+    if mode == 0 {
+        tensors(rest, len);
+    } else {
+        let head = [&(rest.len() as u64).to_le_bytes()[..], rest].concat();
+        tensors(&head, (head.len() as u64).saturating_add(len));
+    }
+}
+
+/// Recognizes a file by its start and splits what follows the header.
+fn tensors(head: &[u8], size: u64) {
+    static DATA: [u8; GRID_LEN as usize] = [0; GRID_LEN as usize];
+    let table = match recognize(head, size) {
+        Ok(table) => table,
+        Err(Doubt::Unknown) => return,
+        Err(Doubt::Short(needed)) => {
+            assert!(needed > head.len() && needed <= HEADER_LEN_MAX);
+            return;
+        }
+    };
+    assert_eq!(recognize(&[head, &[0x5a; 9]].concat(), size).as_ref(), Ok(&table));
+    let starts = table.starts();
+    assert!(starts[0] > 0 && starts.is_sorted() && starts[starts.len() - 1] < size);
+    let mut offset = starts[0];
+    let chunker = Chunker::new(Params::GENERAL, Arc::new(GearTable::new(&[7; 32])));
+    let splitter = Tensors::new(chunker, table);
+    for _ in 0..256 {
+        let at_hand = GRID_LEN.min(size - offset) as usize;
+        let Some(len) = splitter.next_cut(offset, &DATA[..at_hand], true) else { break };
+        assert!(len > 0 && len <= at_hand);
+        offset += len as u64;
+    }
+    assert!(offset <= size);
 }

@@ -67,7 +67,8 @@ const CONFINED: &[Confined] = &[
     },
     Confined {
         word: "from_le_bytes",
-        // `chunk` and `seal` turn the output of a keyed hash into numbers; they read no format.
+        // `chunk` and `seal` turn the output of a keyed hash into numbers, and `chunk` reads headers
+        // of other programs' files; they read nothing that is stored.
         homes: &["src/format/wire.rs", "src/chunk/", "src/seal/"],
         why: "stored numbers are read where every length is checked; use format::wire",
     },

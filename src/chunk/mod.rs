@@ -6,6 +6,7 @@
 //! - [`cut_kernel`]: the same answer, faster; tests and fuzzing hold the two together.
 //! - [`Chunker`]: content-defined chunks of a stream, whatever the sizes of its reads.
 //! - [`Pages`]: chunks of one length on a grid of file offsets, for database files.
+//! - [`Tensors`]: chunks that start where tensors do, for the files that [`recognize`] knows.
 //! - [`Profile`]: the permanent number of each way to split, recorded per file.
 //! - [`Splitter`]: any of these ways behind one call.
 //!
@@ -19,6 +20,7 @@ mod pages;
 mod params;
 mod profile;
 mod splitter;
+mod tensors;
 #[cfg(test)]
 mod testdata;
 
@@ -30,3 +32,7 @@ pub use pages::{Pages, PagesError};
 pub use params::{Params, ParamsError};
 pub use profile::Profile;
 pub use splitter::Splitter;
+pub use tensors::{
+    Doubt, GRID_LEN, HEADER_LEN_MAX, JOINED_LEN_MAX, TENSOR_COUNT_MAX, TensorTable, Tensors,
+    recognize,
+};

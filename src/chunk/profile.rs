@@ -2,7 +2,7 @@
 
 /// How a file was split; recorded with it, so that the next run splits it alike.
 ///
-/// Readers do not need it: every number here decodes, also those that this program does not write.
+/// Readers do not need it: chunk lists say where chunks lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Profile {
@@ -10,7 +10,7 @@ pub enum Profile {
     General = 0,
     /// At multiples of one length, for recognized database files.
     Pages = 1,
-    /// At the starts of tensors, then on a grid. Reserved: nothing writes it yet.
+    /// At the starts of tensors, then on a grid, for recognized files of model weights.
     Tensors = 2,
 }
 

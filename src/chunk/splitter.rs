@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::{Chunker, Pages, Profile};
+use super::{Chunker, Pages, Profile, Tensors};
 
 /// The way that one file or stream is split.
 #[derive(Clone, Debug)]
@@ -12,6 +12,8 @@ pub enum Splitter {
     General(Chunker),
     /// [`Profile::Pages`].
     Pages(Pages),
+    /// [`Profile::Tensors`].
+    Tensors(Tensors),
 }
 
 impl Splitter {
@@ -20,6 +22,7 @@ impl Splitter {
         match self {
             Self::General(_) => Profile::General,
             Self::Pages(_) => Profile::Pages,
+            Self::Tensors(_) => Profile::Tensors,
         }
     }
 
@@ -28,6 +31,7 @@ impl Splitter {
         match self {
             Self::General(chunker) => chunker.params().max() as usize,
             Self::Pages(pages) => pages.chunk_len() as usize,
+            Self::Tensors(tensors) => tensors.chunk_len_max(),
         }
     }
 
@@ -40,6 +44,7 @@ impl Splitter {
         match self {
             Self::General(chunker) => chunker.next_cut(buffer, at_end),
             Self::Pages(pages) => pages.next_cut(offset, buffer.len(), at_end),
+            Self::Tensors(tensors) => tensors.next_cut(offset, buffer, at_end),
         }
     }
 

@@ -26,7 +26,7 @@ use crate::source::{Describer, Exclusion, Roots};
 
 /// Threads that scan: one waits for the disk while the other compares.
 const SCAN_THREAD_COUNT: usize = 2;
-/// Frames between sealing and packing, each at most about 512 KiB.
+/// Frames between sealing and packing, each at most about 1 MiB.
 const FRAME_QUEUE_COUNT: usize = 8;
 /// Read jobs and scans between the assembler and its helpers.
 const WORK_QUEUE_COUNT: usize = 8;

@@ -25,6 +25,7 @@ pub mod pack;
 pub mod place;
 pub mod put;
 pub mod read;
+mod recognize;
 pub mod restore;
 pub mod rows;
 pub mod scan;

@@ -9,9 +9,10 @@ use super::backup::ending;
 use super::budget::Budget;
 use super::failure::Failure;
 use super::flow::{Event, FileToRead, Finished, Pieces, ReadJob, Watch};
+use super::recognize;
 use super::seal::Sealer;
 use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result};
-use crate::chunk::{Chunker, Pages, Splitter};
+use crate::chunk::{Chunker, Profile, Splitter};
 use crate::format::entry::{Entry, flags};
 use crate::format::list::Piece;
 use crate::repo::list::ListBuilder;
@@ -23,14 +24,12 @@ use crate::source::{Describer, Layout, OpenFile};
 pub const SMALL_LEN_MAX: u64 = 1 << 20;
 /// Bytes that are read at a time; larger reads are no faster.
 const BLOCK_LEN: usize = 1 << 20;
-/// What an SQLite 3 database starts with; its pages are rewritten in place.
-const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 
 /// Everything that reading shares between threads.
 pub struct Reading<'a> {
     /// Turns files into entries.
     pub describer: &'a Describer,
-    /// Splits what is no database.
+    /// Splits what is not recognized.
     pub chunker: &'a Chunker,
     /// Seals the rest of the way.
     pub sealer: &'a Sealer<'a>,
@@ -88,7 +87,8 @@ struct Whole {
     file: FileToRead,
     entry: Entry,
     raw: Vec<u8>,
-    runs: Vec<Range<usize>>,
+    /// Offset in the file and place in `raw` of every run of data.
+    runs: Vec<(u64, Range<usize>)>,
     signature: crate::source::Signature,
     is_reusable: bool,
 }
@@ -162,7 +162,7 @@ impl<'s> Reading<'s> {
             let (read, error) = fill(&open, &mut raw[start..], range.offset);
             raw.truncate(start + read);
             if read > 0 {
-                runs.push(start..start + read);
+                runs.push((range.offset, start..start + read));
             }
             if (read as u64) < range.len {
                 layout.truncate(range.offset + read as u64);
@@ -180,12 +180,15 @@ impl<'s> Reading<'s> {
 
     fn split_whole(&self, file: &mut Whole) -> Pieces {
         let raw = std::mem::take(&mut file.raw);
-        let splitter = self.splitter(&raw, &mut file.entry);
+        let front = match file.runs.first() {
+            Some((0, run)) => &raw[run.clone()],
+            _ => &[],
+        };
+        let splitter = recognize::whole(self.chunker, front, file.signature.size);
+        record(&splitter, &mut file.entry);
         let mut cuts = Vec::new();
-        for run in &file.runs {
-            // The offset matters to pages only, and a database has no holes in front of them.
-            let offset = run.start as u64;
-            let inside = splitter.split(offset, &raw[run.clone()]);
+        for (offset, run) in &file.runs {
+            let inside = splitter.split(*offset, &raw[run.clone()]);
             cuts.extend(inside.map(|cut| run.start + cut.start..run.start + cut.end));
         }
         Pieces { raw, cuts }
@@ -221,8 +224,9 @@ impl<'s> Reading<'s> {
         let mut is_reusable = problems.is_empty();
         self.problems.extend(problems.into_iter().map(Error::from));
         let mut layout = open.layout();
+        let splitter = recognize::open(self.chunker, self.budget, &open, &layout);
+        record(&splitter, &mut entry);
         let mut sealed = InOrder::default();
-        let mut splitter = None;
         let mut data_bytes = 0;
         for range in layout.clone().data_ranges() {
             let mut offset = range.offset;
@@ -244,7 +248,6 @@ impl<'s> Reading<'s> {
                 offset += read as u64;
                 let is_short = read < wanted;
                 let is_over = is_short || offset == end;
-                let splitter = splitter.get_or_insert_with(|| self.splitter(&raw, &mut entry));
                 let mut at = 0;
                 let mut cuts = Vec::new();
                 while let Some(len) = splitter.next_cut(first + at as u64, &raw[at..], is_over) {
@@ -304,14 +307,6 @@ impl<'s> Reading<'s> {
                 None
             }
         }
-    }
-
-    fn splitter(&self, head: &[u8], entry: &mut Entry) -> Splitter {
-        if head.starts_with(SQLITE_MAGIC) {
-            entry.profile = Some(1);
-            return Splitter::Pages(Pages::DATABASE);
-        }
-        Splitter::General(self.chunker.clone())
     }
 
     fn cut_short(&self, open: &OpenFile, entry: &mut Entry, error: Option<std::io::Error>) {
@@ -378,13 +373,23 @@ impl InOrder {
     }
 }
 
+/// Records how a file is split; an entry without a profile is general.
+fn record(splitter: &Splitter, entry: &mut Entry) {
+    let profile = splitter.profile();
+    entry.profile = (profile != Profile::General).then_some(profile as u8);
+}
+
 fn set_layout(entry: &mut Entry, layout: Layout) {
     entry.size = Some(layout.size);
     entry.holes = (!layout.holes.is_empty()).then_some(layout.holes);
 }
 
 /// Reads until `buffer` is full or the file ends; says how much, and why it ended early.
-fn fill(open: &OpenFile, buffer: &mut [u8], offset: u64) -> (usize, Option<std::io::Error>) {
+pub(super) fn fill(
+    open: &OpenFile,
+    buffer: &mut [u8],
+    offset: u64,
+) -> (usize, Option<std::io::Error>) {
     let mut read = 0;
     while read < buffer.len() {
         match open.read_at(&mut buffer[read..], offset + read as u64) {

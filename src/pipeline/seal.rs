@@ -125,7 +125,8 @@ impl<'a> Sealer<'a> {
         self.seal(FrameKind::Metadata, METADATA_LEVEL, &frame.raw, frame.chunks)
     }
 
-    /// Groups neighbors into frames of about the same length, none much above the target.
+    /// Groups neighbors into frames of about the same length, none much above the target but where
+    /// one chunk alone is longer.
     fn frames_of(&self, new: &[(ChunkId, &[u8])]) -> Result<()> {
         let total: usize = new.iter().map(|(_, raw)| raw.len()).sum();
         self.progress.new_data_chunks.add(new.len() as u64);

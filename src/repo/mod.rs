@@ -93,11 +93,16 @@ pub(crate) fn damaged(name: &ObjectName, error: DecodeError) -> Error {
             "Use the version of Parados that wrote it, or a later one.",
         ),
         // Without them nothing can be checked.
-        (_, ObjectKind::Config | ObjectKind::Key) => (
+        (_, ObjectKind::Config) => (
             ErrorKind::Damaged,
             format!("{object} is damaged"),
-            "Bring this object back from another copy of the repository; a key slot may also be \
-             made up for by another key.",
+            "Bring this object back from another copy of the repository.",
+        ),
+        (_, ObjectKind::Key) => (
+            ErrorKind::Damaged,
+            format!("{object} is damaged"),
+            "Open the repository with another key, or bring this object back from another copy of \
+             the repository.",
         ),
         _ => (
             ErrorKind::Damaged,

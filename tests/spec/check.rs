@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use parados::base::{
     ChunkId, PackId, RepositoryId, SegmentId, SessionId, SlotId, Timestamp, WriterId,
 };
-use parados::chunk::{GearTable, Pages, Params, cut_kernel, cut_reference};
+use parados::chunk::{
+    Chunker, GearTable, Pages, Params, Splitter, Tensors, cut_kernel, cut_reference, recognize,
+};
 use parados::format::config::Config;
 use parados::format::entry::{Entry, Range, TreeRef};
 use parados::format::envelope;
@@ -78,6 +81,7 @@ pub(crate) fn run(case: &Case) -> Result<Facts, DecodeError> {
         ("chunker", "gear") => Ok(gear(case)),
         ("chunker", "cut") => Ok(cuts(case)),
         ("chunker", "pages") => Ok(pages(case)),
+        ("chunker", "tensors") => Ok(tensors(case)),
         ("list", "") => list(case),
         ("entry", "") => entry(case),
         ("tree", "node") => node(case),
@@ -662,6 +666,17 @@ fn pages(case: &Case) -> Facts {
         offset += len as u64;
         left -= len;
     }
+    vec![("lengths", lens.join(" "))]
+}
+
+/// The lengths of a file of which only the start matters.
+fn tensors(case: &Case) -> Facts {
+    let (mut file, size) = (case.bytes("bytes"), case.number("file-length"));
+    let Ok(table) = recognize(&file, size) else { return vec![("lengths", "general".into())] };
+    let chunker = Chunker::new(Params::GENERAL, Arc::new(GearTable::new(&[0; 32])));
+    let splitter = Splitter::Tensors(Tensors::new(chunker, table));
+    file.resize(size as usize, 0);
+    let lens: Vec<_> = splitter.split(0, &file).map(|range| range.len().to_string()).collect();
     vec![("lengths", lens.join(" "))]
 }
 
