@@ -33,6 +33,8 @@ const JOB_FILE_COUNT_MAX: usize = 256;
 const JOB_DIRECTORY_COUNT_MAX: usize = 32;
 /// Rows that are written to the local cache at a time.
 const ROW_BATCH_COUNT: usize = 256;
+/// Bytes of these; the rows of one huge directory take 200 KiB each.
+const ROW_BATCH_BYTES: usize = 4 << 20;
 
 /// A directory that is being assembled.
 struct Assembly<'a> {
@@ -75,6 +77,7 @@ pub struct Assembler<'a> {
     job_bytes: u64,
     read_count: usize,
     new_rows: Vec<([u8; 32], Vec<u8>)>,
+    new_row_bytes: usize,
     kept_rows: Vec<[u8; 32]>,
     tree: Option<TreeRef>,
 }
@@ -118,6 +121,7 @@ impl<'a> Assembler<'a> {
             job_bytes: 0,
             read_count: 0,
             new_rows: Vec::new(),
+            new_row_bytes: 0,
             kept_rows: Vec::new(),
             tree: None,
         }
@@ -426,7 +430,11 @@ impl<'a> Assembler<'a> {
         }
         match assembly.row.take() {
             Some((key, true)) => self.kept_rows.push(key),
-            Some((key, false)) => self.new_rows.push((key, rows::encode(&row))),
+            Some((key, false)) => {
+                let row = rows::encode(&row);
+                self.new_row_bytes += row.len();
+                self.new_rows.push((key, row));
+            }
             None => {}
         }
         let next = assembly.next;
@@ -436,7 +444,8 @@ impl<'a> Assembler<'a> {
             }
             _ => None,
         };
-        if self.new_rows.len() + self.kept_rows.len() >= ROW_BATCH_COUNT {
+        let row_count = self.new_rows.len() + self.kept_rows.len();
+        if row_count >= ROW_BATCH_COUNT || self.new_row_bytes >= ROW_BATCH_BYTES {
             self.write_rows();
         }
         if let Some((listing, open)) = further {
@@ -468,6 +477,7 @@ impl<'a> Assembler<'a> {
             last_run.rows.stamp(&self.kept_rows, epoch, self.next_epoch);
         }
         self.new_rows.clear();
+        self.new_row_bytes = 0;
         self.kept_rows.clear();
     }
 }

@@ -14,6 +14,7 @@
 pub mod assemble;
 pub mod backup;
 pub mod budget;
+mod content;
 mod count;
 pub mod dedup;
 pub mod failure;

@@ -7,11 +7,12 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::backup::ending;
 use super::budget::Budget;
+use super::content::{Content, Fault, fill, judge, read_content};
 use super::failure::Failure;
 use super::flow::{Event, FileToRead, Finished, Pieces, ReadJob, Watch};
 use super::recognize;
 use super::seal::Sealer;
-use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result};
+use crate::base::{Cancel, Clock, Error, Problems, Progress, Result};
 use crate::chunk::{Chunker, Profile, Splitter};
 use crate::format::entry::{Entry, flags};
 use crate::format::list::Piece;
@@ -24,6 +25,8 @@ use crate::source::{Describer, Layout, OpenFile};
 pub const SMALL_LEN_MAX: u64 = 1 << 20;
 /// Bytes that are read at a time; larger reads are no faster.
 const BLOCK_LEN: usize = 1 << 20;
+/// Times that a small file is read which changes meanwhile: most writers are done at once.
+const ATTEMPT_COUNT_MAX: usize = 2;
 
 /// Everything that reading shares between threads.
 pub struct Reading<'a> {
@@ -101,10 +104,15 @@ impl<'s> Reading<'s> {
         let mut missing = Vec::new();
         let mut grown = Vec::new();
         let mut whole = Vec::with_capacity(job.len());
+        // They may have grown since the scan, all of them.
+        let mut room = SMALL_LEN_MAX;
         for file in job {
             let place = file.place;
-            match self.read_whole(file) {
-                Attempt::Whole(file) => whole.push(*file),
+            match self.read_whole(file, room) {
+                Attempt::Whole(file) => {
+                    room -= file.raw.len() as u64;
+                    whole.push(*file);
+                }
                 Attempt::Grown(file) => grown.push(file),
                 Attempt::Failed => missing.push((place, None)),
             }
@@ -143,39 +151,40 @@ impl<'s> Reading<'s> {
         let _sent = events.send(Event::Files(files));
     }
 
-    fn read_whole(&self, file: FileToRead) -> Attempt {
-        let started = self.clock.now();
-        let Some(open) = self.open(&file) else { return Attempt::Failed };
-        if open.child().signature.size > SMALL_LEN_MAX {
-            return Attempt::Grown(file);
-        }
+    fn read_whole(&self, file: FileToRead, room: u64) -> Attempt {
+        let mut started = self.clock.now();
+        let Some(mut open) = self.open(&file) else { return Attempt::Failed };
         self.progress.set_current(open.path_bytes());
-        let (mut entry, problems) = self.describer.file(&open);
-        let mut is_reusable = problems.is_empty();
-        self.problems.extend(problems.into_iter().map(Error::from));
-        let mut layout = open.layout();
-        let mut raw = Vec::with_capacity(layout.data_bytes() as usize);
-        let mut runs = Vec::new();
-        for range in layout.clone().data_ranges() {
-            let start = raw.len();
-            raw.resize(start + range.len as usize, 0);
-            let (read, error) = fill(&open, &mut raw[start..], range.offset);
-            raw.truncate(start + read);
-            if read > 0 {
-                runs.push((range.offset, start..start + read));
+        let mut attempt = 1;
+        loop {
+            if open.len_max() > room {
+                return Attempt::Grown(file);
             }
-            if (read as u64) < range.len {
-                layout.truncate(range.offset + read as u64);
-                self.cut_short(&open, &mut entry, error);
-                is_reusable = false;
-                break;
+            let (mut entry, problems) = self.describer.file(&open);
+            let Content { layout, raw, runs, short } = read_content(&open);
+            let signature = open.child().signature;
+            let end = judge(&open, &layout, short);
+            if let Err(Fault { has_changed: true, .. }) = end
+                && attempt < ATTEMPT_COUNT_MAX
+            {
+                attempt += 1;
+                started = self.clock.now();
+                open = match open.renew() {
+                    Ok(open) => open,
+                    Err(problem) => {
+                        self.problems.push(problem.into());
+                        return Attempt::Failed;
+                    }
+                };
+                continue;
             }
+            let is_reusable = problems.is_empty() && signature.is_settled(started, SETTLE);
+            self.problems.extend(problems.into_iter().map(Error::from));
+            let is_reusable = self.conclude(&mut entry, end) && is_reusable;
+            set_layout(&mut entry, layout);
+            let whole = Whole { file, entry, raw, runs, signature, is_reusable };
+            return Attempt::Whole(Box::new(whole));
         }
-        let signature = open.child().signature;
-        is_reusable &= signature.is_settled(started, SETTLE);
-        is_reusable &= self.check_end(open, &mut entry);
-        set_layout(&mut entry, layout);
-        Attempt::Whole(Box::new(Whole { file, entry, raw, runs, signature, is_reusable }))
     }
 
     fn split_whole(&self, file: &mut Whole) -> Pieces {
@@ -221,11 +230,12 @@ impl<'s> Reading<'s> {
         let open = self.open(&file)?;
         self.progress.set_current(open.path_bytes());
         let (mut entry, problems) = self.describer.file(&open);
-        let mut is_reusable = problems.is_empty();
+        let is_reusable = problems.is_empty();
         self.problems.extend(problems.into_iter().map(Error::from));
         let mut layout = open.layout();
         let splitter = recognize::open(self.chunker, self.budget, &open, &layout);
         record(&splitter, &mut entry);
+        let mut short = None;
         let mut sealed = InOrder::default();
         let mut data_bytes = 0;
         for range in layout.clone().data_ranges() {
@@ -242,12 +252,12 @@ impl<'s> Reading<'s> {
                 let mut raw = Vec::with_capacity(carried + wanted);
                 raw.append(&mut carry);
                 raw.resize(carried + wanted, 0);
-                let (read, error) = fill(&open, &mut raw[carried..], offset);
+                let read;
+                (read, short) = fill(&open, &mut raw[carried..], offset);
                 raw.truncate(carried + read);
                 let first = offset - carried as u64;
                 offset += read as u64;
-                let is_short = read < wanted;
-                let is_over = is_short || offset == end;
+                let is_over = short.is_some() || offset == end;
                 let mut at = 0;
                 let mut cuts = Vec::new();
                 while let Some(len) = splitter.next_cut(first + at as u64, &raw[at..], is_over) {
@@ -268,22 +278,18 @@ impl<'s> Reading<'s> {
                     self.failure.raise(error);
                     return None;
                 }
-                if is_short {
-                    layout.truncate(offset);
-                    self.cut_short(&open, &mut entry, error);
-                    is_reusable = false;
-                }
                 if is_over {
                     break;
                 }
             }
-            if layout.size < end {
+            if short.is_some() {
+                layout.truncate(offset);
                 break;
             }
         }
         let signature = open.child().signature;
-        is_reusable &= signature.is_settled(started, SETTLE);
-        is_reusable &= self.check_end(open, &mut entry);
+        let is_reusable = is_reusable && signature.is_settled(started, SETTLE);
+        let is_reusable = self.conclude(&mut entry, judge(&open, &layout, short)) && is_reusable;
         set_layout(&mut entry, layout);
         match sealed.finish(self.sealer) {
             Ok(content) => entry.content = content,
@@ -309,27 +315,14 @@ impl<'s> Reading<'s> {
         }
     }
 
-    fn cut_short(&self, open: &OpenFile, entry: &mut Entry, error: Option<std::io::Error>) {
-        entry.set_flag(flags::INCONSISTENT);
-        if let Some(error) = error {
-            let path = crate::base::text::escape(&open.path_bytes());
-            self.problems.push(Error::io(format!("could not read all of {path}"), error));
-        }
-    }
-
-    /// Whether the file is still as it was when it was opened; says so if not.
-    fn check_end(&self, open: OpenFile, entry: &mut Entry) -> bool {
-        let path = open.path_bytes();
-        if !open.finish().changed {
-            return true;
-        }
-        entry.set_flag(flags::INCONSISTENT);
-        let path = crate::base::text::escape(&path);
-        self.problems.push(
-            Error::new(ErrorKind::Busy, format!("{path} changed while it was read"))
-                .hint("Back up from a file system snapshot, or stop its writer meanwhile."),
-        );
-        false
+    /// Marks a file that was not read as it was at one moment, and says so. Returns whether its
+    /// stat may prove to the next run that it is the same.
+    fn conclude(&self, entry: &mut Entry, end: Result<bool, Fault>) -> bool {
+        end.unwrap_or_else(|fault| {
+            entry.set_flag(flags::INCONSISTENT);
+            self.problems.push(fault.problem);
+            false
+        })
     }
 
     fn count_file(&self, file: &FileToRead, now: &EncodedEntry) {
@@ -382,21 +375,4 @@ fn record(splitter: &Splitter, entry: &mut Entry) {
 fn set_layout(entry: &mut Entry, layout: Layout) {
     entry.size = Some(layout.size);
     entry.holes = (!layout.holes.is_empty()).then_some(layout.holes);
-}
-
-/// Reads until `buffer` is full or the file ends; says how much, and why it ended early.
-pub(super) fn fill(
-    open: &OpenFile,
-    buffer: &mut [u8],
-    offset: u64,
-) -> (usize, Option<std::io::Error>) {
-    let mut read = 0;
-    while read < buffer.len() {
-        match open.read_at(&mut buffer[read..], offset + read as u64) {
-            Ok(0) => break,
-            Ok(len) => read += len,
-            Err(error) => return (read, Some(error)),
-        }
-    }
-    (read, None)
 }

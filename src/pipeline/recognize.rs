@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::budget::Budget;
-use super::read::fill;
+use super::content::fill;
 use crate::chunk::{Chunker, Doubt, HEADER_LEN_MAX, Pages, Splitter, Tensors, recognize};
 use crate::source::{Layout, OpenFile};
 

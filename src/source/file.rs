@@ -20,6 +20,10 @@ use crate::format::entry::{EntryKind, HOLE_COUNT_MAX};
 
 /// Smallest file that is worth two calls of advice.
 const ADVICE_LEN_MIN: u64 = 1 << 20;
+/// Most that is read of a file without a size. `/proc/self/pagemap` would go on for 256 GiB.
+const UNSIZED_LEN_MAX: u64 = 16 << 20;
+/// File systems that give every file the length of a page: `sysfs`, `configfs`.
+const FORMAL_LENGTHS: [u64; 2] = [0x6265_6572, 0x6265_6570];
 
 /// A regular file, open for reading.
 #[derive(Debug)]
@@ -27,13 +31,17 @@ pub struct OpenFile {
     fd: OwnedFd,
     directory: SourcePath,
     child: Child,
+    /// Where reading ends at the latest.
+    len_max: u64,
+    is_made_up: bool,
 }
 
 /// What became of a file while it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FileEnd {
-    /// Whether it was written, cut or otherwise changed since it was opened. What was read may
-    /// never have existed at one moment, and its signature proves nothing.
+    /// Whether it was written, cut or otherwise changed since it was opened; losing a name is no
+    /// such change. What was read may never have existed at one moment, and its signature proves
+    /// nothing.
     pub changed: bool,
     /// Its stat by now.
     pub signature: Signature,
@@ -53,31 +61,60 @@ impl OpenFile {
             Err(Errno::AGAIN) => open_leased(directory.as_fd(), &child.name),
             result => result,
         };
-        let replaced =
-            || Problem::new(path(), READ, ErrorKind::NotFound, "it is no longer a regular file");
         let fd = fd.map_err(|errno| match errno {
             // A symbolic link; a socket, or a device without a driver.
-            Errno::LOOP | Errno::NXIO | Errno::NODEV => replaced(),
+            Errno::LOOP | Errno::NXIO | Errno::NODEV => replaced(path()),
             errno => Problem::io(path(), READ, errno),
         })?;
-        let stat = rustix::fs::fstat(&fd).map_err(|errno| Problem::io(path(), READ, errno))?;
-        let child = Child::new(&child.name, &stat)
-            .filter(|child| child.kind == EntryKind::File)
-            .ok_or_else(replaced)?;
-        let size = child.signature.size;
-        if size >= ADVICE_LEN_MIN {
+        let file = Self::from_open(fd, directory.path().clone(), &child.name)?;
+        if file.len_max >= ADVICE_LEN_MIN {
             // Read ahead twice as far, and do not push what others use out of the page cache for
             // pages that are read once. Advice that is not taken costs only speed.
             for advice in [Advice::Sequential, Advice::NoReuse] {
-                let _ = rustix::fs::fadvise(&fd, 0, None, advice);
+                let _ = rustix::fs::fadvise(&file.fd, 0, None, advice);
             }
         }
-        Ok(Self { fd, directory: directory.path().clone(), child })
+        Ok(file)
+    }
+
+    /// Starts over: takes its stat anew. It is the same file, whatever became of its name.
+    ///
+    /// # Errors
+    /// Says why it cannot be read any more.
+    pub fn renew(self) -> Result<Self, Problem> {
+        Self::from_open(self.fd, self.directory, &self.child.name)
+    }
+
+    fn from_open(fd: OwnedFd, directory: SourcePath, name: &[u8]) -> Result<Self, Problem> {
+        let path = || directory.bytes_of(name);
+        let stat = rustix::fs::fstat(&fd).map_err(|errno| Problem::io(path(), READ, errno))?;
+        let child = Child::new(name, &stat)
+            .filter(|child| child.kind == EntryKind::File)
+            .ok_or_else(|| replaced(path()))?;
+        let size = child.signature.size;
+        let is_made_up = match size {
+            0 => !is_empty(&fd),
+            _ => child.blocks == 0 && has_formal_length(&fd),
+        };
+        let len_max = if is_made_up && size == 0 { UNSIZED_LEN_MAX } else { size };
+        Ok(Self { fd, directory, child, len_max, is_made_up })
     }
 
     /// Its stat, taken after it was opened.
     pub fn child(&self) -> &Child {
         &self.child
+    }
+
+    /// Most bytes that [`Self::read_at`] yields: its size, unless it has none.
+    pub fn len_max(&self) -> u64 {
+        self.len_max
+    }
+
+    /// Whether neither its size nor its times tell of its content, because the kernel makes that
+    /// up whenever it is read: a file of size zero that has some, as in `/proc`; one of a page that
+    /// ends earlier, as in `/sys`.
+    pub fn is_made_up(&self) -> bool {
+        self.is_made_up
     }
 
     /// Raw bytes of its path, for messages.
@@ -90,7 +127,7 @@ impl OpenFile {
     /// A file system that cannot tell says that all is data.
     pub fn layout(&self) -> Layout {
         let size = self.child.signature.size;
-        let mut layout = Layout::dense(size);
+        let mut layout = Layout::dense(self.len_max);
         if size < HOLE_LEN_MIN || !self.child.is_sparse() {
             return layout;
         }
@@ -117,13 +154,14 @@ impl OpenFile {
         layout
     }
 
-    /// Reads from `offset` into `buffer`, never past the size at the time of the open; 0 at the
-    /// end, which comes earlier where the file shrank.
+    /// Reads from `offset` into `buffer`, never past the size at the time of the open (or past
+    /// [`Self::len_max`], where it has none); 0 at the end, which comes earlier where the file
+    /// shrank.
     ///
     /// # Errors
     /// As the operating system says.
     pub fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
-        let rest = self.child.signature.size.saturating_sub(offset);
+        let rest = self.len_max.saturating_sub(offset);
         let len = usize::try_from(rest).unwrap_or(usize::MAX).min(buffer.len());
         if len == 0 {
             return Ok(0);
@@ -132,23 +170,41 @@ impl OpenFile {
         Ok(retry_on_intr(|| rustix::io::pread(&self.fd, &mut *buffer, offset))?)
     }
 
-    /// Closes it, and tells whether it changed since it was opened.
+    /// Tells whether it changed since it was opened.
     ///
     /// Two writes within one tick of the clock leave one time; [`Signature::is_settled`] is what
     /// protects from that.
-    pub fn finish(self) -> FileEnd {
-        let before = self.child.signature;
-        let same = |a: Signature, b: Signature| {
-            (a.size, a.mtime, a.ctime, a.inode) == (b.size, b.mtime, b.ctime, b.inode)
-        };
+    pub fn finish(&self) -> FileEnd {
         match rustix::fs::fstat(&self.fd).ok().and_then(|stat| Child::new(b"", &stat)) {
             Some(now) => {
-                FileEnd { changed: !same(before, now.signature), signature: now.signature }
+                FileEnd { changed: has_changed(&self.child, &now), signature: now.signature }
             }
             // No answer (the server is gone) is no proof.
-            None => FileEnd { changed: true, signature: before },
+            None => FileEnd { changed: true, signature: self.child.signature },
         }
     }
+}
+
+fn replaced(path: Vec<u8>) -> Problem {
+    Problem::new(path, READ, ErrorKind::NotFound, "it is no longer a regular file")
+}
+
+/// Whether a file was written between two stats. The time of its status moves with its content, and
+/// nobody can set it back; but it also moves when the file loses a name, as one does that is
+/// replaced as a whole, and that writes nothing.
+fn has_changed(before: &Child, now: &Child) -> bool {
+    let (a, b) = (before.signature, now.signature);
+    let lost_a_name = now.nlink < before.nlink;
+    (a.size, a.mtime, a.inode) != (b.size, b.mtime, b.inode) || (a.ctime != b.ctime && !lost_a_name)
+}
+
+/// Whether there is nothing to read. An error is for the reader to meet, who can name it.
+fn is_empty(fd: &OwnedFd) -> bool {
+    retry_on_intr(|| rustix::io::pread(fd, &mut [0; 1], 0)) == Ok(0)
+}
+
+fn has_formal_length(fd: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(fd).is_ok_and(|found| FORMAL_LENGTHS.contains(&(found.f_type as u64)))
 }
 
 impl AsFd for OpenFile {
@@ -271,6 +327,54 @@ mod tests {
         std::thread::sleep(std::time::Duration::from_millis(30));
         std::fs::write(&path, "sAme").unwrap();
         assert!(file.finish().changed);
+    }
+
+    #[test]
+    fn a_file_that_only_lost_a_name_did_not_change() {
+        let scratch = tempfile::tempdir().unwrap();
+        let at = |name: &str| scratch.path().join(name);
+        for name in ["lost", "replaced", "closed"] {
+            std::fs::write(at(name), "content").unwrap();
+        }
+        let files = ["lost", "replaced", "closed"].map(|name| open_one(scratch.path(), name));
+        std::thread::sleep(std::time::Duration::from_millis(30));
+        std::fs::remove_file(at("lost")).unwrap();
+        std::fs::write(at("new"), "another").unwrap();
+        std::fs::rename(at("new"), at("replaced")).unwrap();
+        std::fs::set_permissions(at("closed"), std::os::unix::fs::PermissionsExt::from_mode(0))
+            .unwrap();
+        let changed = files.map(|file| {
+            assert_eq!(read_all(&file), b"content");
+            file.finish().changed
+        });
+        assert_eq!(changed, [false, false, true]);
+    }
+
+    #[test]
+    fn what_the_kernel_makes_up_is_read_to_its_end() {
+        let open = |path: &str| {
+            let (parent, name) = path.rsplit_once('/').unwrap();
+            (Path::new(path).exists()).then(|| open_one(Path::new(parent), name))
+        };
+        for path in ["/proc/version", "/sys/kernel/mm/transparent_hugepage/enabled"] {
+            let Some(file) = open(path) else {
+                skip(path);
+                continue;
+            };
+            let plain = std::fs::read(path).unwrap();
+            assert_ne!(plain.len() as u64, file.child().signature.size);
+            assert_eq!((read_all(&file), file.is_made_up()), (plain, true));
+            assert!(!file.finish().changed);
+        }
+        if let Some(memory) = open("/proc/self/mem") {
+            assert!(memory.is_made_up());
+            let error = memory.read_at(&mut [0; 8], 0).unwrap_err();
+            assert_eq!(error.raw_os_error(), Some(Errno::IO.raw_os_error()));
+        }
+        let scratch = tempfile::tempdir().unwrap();
+        std::fs::write(scratch.path().join("empty"), "").unwrap();
+        let empty = open_one(scratch.path(), "empty");
+        assert_eq!((empty.len_max(), empty.is_made_up()), (0, false));
     }
 
     /// Writes runs of data, and compares the layout with what is there.

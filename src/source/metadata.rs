@@ -81,10 +81,12 @@ impl Describer {
         name.push(b'/');
         name.extend_from_slice(&child.name);
         let problems = self.add_xattrs(&mut entry, Owner::Name(&name), path);
-        if problems.iter().any(|p| p.kind == ErrorKind::NotFound)
-            && directory.stat_child(&child.name)?.is_none()
-        {
-            return Err(Problem::io(path(), READ, Errno::NOENT));
+        if problems.iter().any(|p| p.kind == ErrorKind::NotFound) {
+            // Something may have the name again by now.
+            let has_proc = std::fs::exists(proc_path(directory.as_fd())).unwrap_or(false);
+            if has_proc || directory.stat_child(&child.name)?.is_none() {
+                return Err(Problem::io(path(), READ, Errno::NOENT));
+            }
         }
         Ok((entry, self.without_repeats(problems)))
     }

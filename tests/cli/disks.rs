@@ -6,11 +6,11 @@ use std::process::Command;
 use crate::world::{World, is_root, look, noise, skip};
 
 /// A small file system in memory, unmounted when dropped.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
     /// Mounts one; `None`, said aloud, where that is not possible.
-    fn mount(test: &str, path: PathBuf, size: &str) -> Option<Self> {
+    pub(crate) fn mount(test: &str, path: PathBuf, size: &str) -> Option<Self> {
         std::fs::create_dir_all(&path).unwrap();
         let option = format!("size={size}");
         let mounted = is_root()

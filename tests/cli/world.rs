@@ -128,6 +128,20 @@ impl World {
         command
     }
 
+    /// A command that runs a script of `tests/support` as the user of this world.
+    pub(crate) fn script(&self, name: &str, arguments: &[impl AsRef<OsStr>]) -> Command {
+        // The checkout may be closed to that user.
+        let copy = self.at(name);
+        fs::copy(support(name), &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
+        let mut words = self.wrapper.clone();
+        words.extend(["python3", "-I", "-B"].map(OsString::from));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg(copy).args(arguments);
+        self.dress(&mut command);
+        command
+    }
+
     /// Gives a command the environment of this world, and nothing to read.
     pub(crate) fn dress(&self, command: &mut Command) {
         command.env_clear().envs(&self.environment).current_dir(self.scratch.path());
@@ -233,6 +247,24 @@ pub(crate) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
+}
+
+/// A script of `tests/support`.
+pub(crate) fn support(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)
+}
+
+/// Compares two trees in all that a restore promises. Exit code 0 is equal.
+pub(crate) fn compare(a: &Path, b: &Path, options: &[&str]) -> Answer {
+    let mut command = Command::new("python3");
+    command.args(["-I", "-B"]).arg(support("same_tree.py")).args(options).arg(a).arg(b);
+    Answer::of(command.output().unwrap())
+}
+
+/// Messages of the problems that a run with `--json` told.
+pub(crate) fn problems(answer: &Answer) -> Vec<String> {
+    let lines = json_lines(&answer.err).into_iter();
+    lines.map(|line| line["error"]["message"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Whether this process may do everything.

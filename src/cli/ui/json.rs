@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::Timestamp;
 use crate::base::text::escape;
-use crate::format::entry::{Entry, EntryKind};
+use crate::format::entry::{Entry, EntryKind, flags};
 use crate::format::slot::SlotKind;
 use crate::repo::snapshots::Committed;
 
@@ -196,10 +196,17 @@ pub(crate) struct Node {
     linktarget: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     inode: Option<u64>,
+    /// The file changed while it was read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    inconsistent: bool,
+    /// Some of its attributes, or of the names in it, could not be read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    incomplete: bool,
 }
 
 impl Node {
     pub(crate) fn new(full: &[u8], entry: &Entry) -> Self {
+        let marks = entry.flags.unwrap_or(0);
         Self {
             message_type: "node",
             struct_type: "node",
@@ -217,6 +224,8 @@ impl Node {
             mtime: entry.mtime.map(Timestamp::to_rfc3339),
             linktarget: entry.target.as_deref().map(path),
             inode: entry.link.map(|link| link.inode),
+            inconsistent: marks & flags::INCONSISTENT != 0,
+            incomplete: marks & flags::INCOMPLETE != 0,
         }
     }
 }

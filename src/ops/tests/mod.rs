@@ -2,6 +2,7 @@
 
 mod costs;
 mod models;
+mod racy;
 mod trust;
 
 use std::collections::BTreeMap;
@@ -134,11 +135,15 @@ impl World {
     }
 
     fn restore(&self, name: &str) -> (PathBuf, Counts) {
+        self.restore_of(&self.source(), name)
+    }
+
+    fn restore_of(&self, source: &Path, name: &str) -> (PathBuf, Counts) {
         let counts = Counts::default();
         let target = self.dir.path().join(name);
         let options = restore::Options {
             snapshot: "latest".into(),
-            path: Some(self.source().to_str().unwrap().into()),
+            path: Some(source.to_str().unwrap().into()),
             target: target.clone(),
             target_options: crate::target::Options::default(),
             max_memory: 512 << 20,
