@@ -235,9 +235,9 @@ impl BackendError {
             Self::Damaged { .. } | Self::Range { .. } => {
                 "Run `parados check` to see what else is damaged.".to_owned()
             }
+            Self::NotFound { .. } => "Run `parados check` to see what depends on it.".to_owned(),
             Self::Usage { hint, .. } => return hint.clone(),
-            Self::NotFound { .. }
-            | Self::Unsupported { .. }
+            Self::Unsupported { .. }
             | Self::Conflict { .. }
             | Self::Other { .. } => return None,
         })

@@ -84,6 +84,8 @@ fn type_to(world: &World, arguments: &str, typed: &[&str]) -> (i32, String) {
         if shown.ends_with(": ") && count > prompts {
             prompts = count;
             if let Some(line) = lines.next() {
+                // The prompt is there a moment before the terminal stops to echo.
+                std::thread::sleep(std::time::Duration::from_millis(300));
                 stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
             }
         }

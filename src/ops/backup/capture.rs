@@ -1,0 +1,97 @@
+//! Runs the pipeline over the sources, in the shape that the repository and the options ask for.
+
+use std::sync::{Arc, Mutex};
+
+use super::Options;
+use crate::base::{Error, ErrorKind, Result};
+use crate::chunk::{Chunker, GearTable, Params};
+use crate::format::config::Config;
+use crate::ops::Run;
+use crate::pipeline::scan::LastRun;
+use crate::pipeline::{self, Backup, BackupResult, MemoryPlan};
+use crate::repo::Repository;
+use crate::repo::chunks::Chunks;
+use crate::repo::session::Session;
+use crate::source::{Exclusion, Roots};
+
+/// Packs that are put at a time on a disk, and elsewhere.
+const PUT_COUNT_LOCAL: usize = 2;
+const PUT_COUNT_REMOTE: usize = 3;
+
+/// What is captured, and with the help of what.
+pub(super) struct Capture<'a> {
+    pub(super) repository: &'a Repository,
+    pub(super) chunks: &'a Chunks,
+    pub(super) session: &'a Session<'a>,
+    pub(super) roots: &'a Roots,
+    pub(super) last_run: &'a LastRun<'a>,
+    /// Whether to count what there is to read.
+    pub(super) counts_first: bool,
+    /// Epoch of the rows of this run.
+    pub(super) next_epoch: u64,
+}
+
+/// What was captured.
+pub(super) struct Captured {
+    pub(super) result: BackupResult,
+    /// Paths that were left out.
+    pub(super) excluded: Vec<Vec<u8>>,
+}
+
+impl Capture<'_> {
+    /// Captures once.
+    ///
+    /// # Errors
+    /// Those of the pipeline, and options that make no sense for this repository.
+    pub(super) fn run(&self, options: &Options, run: &Run<'_>) -> Result<Captured> {
+        let config = self.repository.config();
+        let plan = MemoryPlan::new(options.max_memory, config.pack_len)?;
+        let is_local = self.repository.backend().location().scheme() == "local";
+        let put_count = if is_local { PUT_COUNT_LOCAL } else { PUT_COUNT_REMOTE };
+        let excluded = Mutex::new(Vec::new());
+        let note_excluded = |path| {
+            excluded.lock().expect("no thread panics while it holds the lock").push(path);
+        };
+        let job = Backup {
+            repository: self.repository,
+            chunks: self.chunks,
+            session: self.session,
+            chunker: &chunker(self.repository, config)?,
+            roots: self.roots,
+            exclusion: &exclusion(options),
+            excluded: &note_excluded,
+            last_run: self.last_run,
+            counts_first: self.counts_first,
+            next_epoch: self.next_epoch,
+            plan,
+            level: options.level,
+            read_count: options.read_concurrency.max(1),
+            put_count: put_count.min(plan.packs_in_flight),
+            clock: run.clock,
+            problems: run.problems,
+            progress: run.progress,
+            cancel: run.cancel,
+        };
+        let result = pipeline::backup(&job)?;
+        let excluded = excluded.into_inner().expect("no thread panics while it holds the lock");
+        Ok(Captured { result, excluded })
+    }
+}
+
+fn chunker(repository: &Repository, config: &Config) -> Result<Chunker> {
+    let lens = config.chunker;
+    let params = Params::new(lens.min, lens.avg, lens.max).map_err(|error| {
+        Error::new(ErrorKind::Damaged, "the config has odd chunk lengths").because(error)
+    })?;
+    let table = GearTable::new(repository.keyring().chunker().expose());
+    Ok(Chunker::new(params, Arc::new(table)))
+}
+
+fn exclusion(options: &Options) -> Exclusion {
+    let mut exclusion = Exclusion::default();
+    for path in &options.exclude {
+        // One that does not exist cannot be met either.
+        let _added = exclusion.add(path);
+    }
+    exclusion
+}

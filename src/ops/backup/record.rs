@@ -1,0 +1,71 @@
+//! Writes down what a run captured, as the snapshot that is to be committed.
+
+use super::Options;
+use super::writer::Writer;
+use crate::base::{SessionId, Timestamp};
+use crate::format::entry::TreeRef;
+use crate::format::snapshot::{Component, PathBytes, Seen, Snapshot, State, Statistics};
+use crate::ops::Run;
+
+/// What only the run knows.
+pub(super) struct Record {
+    pub(super) started: Timestamp,
+    pub(super) paths: Vec<PathBytes>,
+    pub(super) tree: Option<TreeRef>,
+    pub(super) problem_count: u64,
+    pub(super) parent: Option<SessionId>,
+    pub(super) writer: Writer,
+    pub(super) seen: Vec<Seen>,
+}
+
+impl Record {
+    /// The snapshot, without the segments that its session stored.
+    pub(super) fn to_snapshot(&self, options: &Options, run: &Run<'_>) -> Snapshot {
+        let mut tags = options.tags.clone();
+        tags.sort();
+        tags.dedup();
+        Snapshot {
+            components: vec![self.component(run)],
+            recovery_point: None,
+            time: self.started,
+            finished: run.clock.now(),
+            host: options.host.clone(),
+            user: options.user.clone(),
+            tags,
+            program: options.program.clone(),
+            writer: self.writer.id,
+            sequence: self.writer.sequence,
+            parent: self.parent,
+            segments: Vec::new(),
+            seen: self.seen.clone(),
+            signature: None,
+            description: options.description.clone(),
+        }
+    }
+
+    fn component(&self, run: &Run<'_>) -> Component {
+        let is_whole = self.problem_count == 0;
+        Component {
+            name: "files".to_owned(),
+            kind: "files".to_owned(),
+            tier: None,
+            root: self.tree,
+            statistics: statistics(run, self.problem_count),
+            state: if is_whole { State::Complete } else { State::Incomplete },
+            paths: self.paths.clone(),
+        }
+    }
+}
+
+fn statistics(run: &Run<'_>, problem_count: u64) -> Statistics {
+    let progress = run.progress;
+    Statistics {
+        file_count: progress.files_done.get(),
+        directory_count: progress.directories_done.get(),
+        other_count: progress.others_done.get(),
+        content_bytes: progress.bytes_done.get(),
+        new_bytes: progress.new_data_bytes.get() + progress.new_metadata_bytes.get(),
+        stored_bytes: progress.stored_bytes.get(),
+        problem_count,
+    }
+}
