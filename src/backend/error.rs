@@ -237,9 +237,7 @@ impl BackendError {
             }
             Self::NotFound { .. } => "Run `parados check` to see what depends on it.".to_owned(),
             Self::Usage { hint, .. } => return hint.clone(),
-            Self::Unsupported { .. }
-            | Self::Conflict { .. }
-            | Self::Other { .. } => return None,
+            Self::Unsupported { .. } | Self::Conflict { .. } | Self::Other { .. } => return None,
         })
     }
 

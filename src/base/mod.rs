@@ -3,6 +3,7 @@
 pub mod cancel;
 pub mod error;
 pub mod id;
+pub mod pattern;
 pub mod problems;
 pub mod progress;
 pub mod size;

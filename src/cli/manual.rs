@@ -5,6 +5,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::args::Cli;
 use super::environment::VARIABLES;
 use super::exit::CODES;
+use super::selection;
 
 const HEAD: &str = "\
 # Command line
@@ -58,8 +59,8 @@ const JSON: &str = "\
 ## JSON
 
 With `--json`, results go to standard output, one object a line, with restic's names in
-`message_type`: `initialized`, `status`, `summary`, `snapshot`, `node`, `version`; `snapshots` and
-`key list` print one array. Problems (`error`), advice (`warning`, `notice`) and the error that
+`message_type`: `initialized`, `status`, `summary`, `excluded_item`, `snapshot`, `node`, `version`;
+`snapshots` and `key list` print one array. Problems (`error`), advice (`warning`, `notice`) and the error that
 ended the run (`exit_error`, with `code`, `kind`, `message` and `hint`) go to standard error. Times
 are RFC 3339, sizes are bytes. A path that is not UTF-8 is also given as hex digits in `path_hex`.
 
@@ -87,6 +88,7 @@ pub fn manual() -> String {
     }
     text.push('\n');
     text.push_str(JSON);
+    text.push_str(selection::MANUAL);
     text.push_str("## Global options\n");
     options(&mut text, root.get_arguments().filter(|arg| arg.is_global_set()));
     for command in root.get_subcommands_mut() {

@@ -13,11 +13,15 @@ mod environment;
 mod exit;
 mod identity;
 mod key_file;
+mod list_file;
 mod manual;
 mod password_command;
+mod patterns;
 mod secret;
+mod selection;
 mod settings;
 mod signals;
+mod source_lists;
 mod ui;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

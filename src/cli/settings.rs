@@ -51,6 +51,17 @@ impl Settings {
             max_memory: max_memory(global, environment, &files)?,
         })
     }
+
+    /// Whether what opens the repository is asked for, on standard input where there is no
+    /// terminal.
+    pub(crate) fn asks_on_stdin(&self) -> bool {
+        match &self.secret {
+            None => self.location.is_some(),
+            Some(SecretSource::Descriptor(number)) => *number == 0,
+            Some(SecretSource::RecoveryCode | SecretSource::Prompt) => true,
+            Some(_) => false,
+        }
+    }
 }
 
 /// One place that may name a repository.

@@ -151,13 +151,15 @@ impl<'a> Assembler<'a> {
 
     fn begin(&mut self, roots: &Roots) -> Result<()> {
         if roots.top.is_source() {
-            let open = Directory::open_root(std::path::Path::new("/"))?;
-            let (open, entry, listing) = self.scanner.describe(Arc::new(open))?;
+            let mut open = Directory::open_root(std::path::Path::new("/"))?;
+            self.scanner.selector.start(&mut open);
+            let (open, entry, listing) = self.scanner.describe(open)?;
             let window = self.scanner.window(&open, &listing, 0);
             return self.opened(None, open, entry, listing, window);
         }
-        let open = Arc::new(Directory::open_top()?);
-        self.passage(&roots.top, open, None)
+        let mut open = Directory::open_top()?;
+        self.scanner.selector.start(&mut open);
+        self.passage(&roots.top, Arc::new(open), None)
     }
 
     /// Opens the way to the sources: directories of which only some names are wanted.
@@ -177,7 +179,8 @@ impl<'a> Assembler<'a> {
                 self.source(&open, below, place)
             } else {
                 match open.open_passage(&below.name) {
-                    Ok(child) => {
+                    Ok(mut child) => {
+                        self.scanner.selector.enter(&open, &mut child);
                         self.passage(below, Arc::new(child), Some(place))?;
                         Slot::Waiting
                     }

@@ -22,7 +22,7 @@ use crate::format::entry::TreeRef;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::{Session, Stored};
-use crate::source::{Describer, Exclusion, Roots};
+use crate::source::{Describer, Exclusion, Roots, Selector};
 
 /// Threads that scan: one waits for the disk while the other compares.
 const SCAN_THREAD_COUNT: usize = 2;
@@ -45,6 +45,8 @@ pub struct Backup<'a> {
     pub roots: &'a Roots,
     /// What to leave out.
     pub exclusion: &'a Exclusion,
+    /// What else a person wants to be left out.
+    pub selector: &'a Selector<'a>,
     /// Hears of paths that were left out.
     pub excluded: &'a (dyn Fn(Vec<u8>) + Sync),
     /// What the last run left in the local cache.
@@ -102,6 +104,7 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         keyring,
         describer: &describer,
         exclusion: job.exclusion,
+        selector: job.selector,
         last_run: job.last_run,
         clock: job.clock,
         problems: job.problems,
@@ -120,7 +123,9 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
     };
     let is_walked = AtomicBool::new(false);
     let (roots, exclusion, progress) = (job.roots, job.exclusion, job.progress);
-    let count = Count { roots, exclusion, progress, is_over: &is_walked };
+    let selection = job.selector.selection().unheard();
+    let selector = Selector::new(&selection, &roots.devices);
+    let count = Count { roots, exclusion, selector: &selector, progress, is_over: &is_walked };
     let (tree, outcome) = thread::scope(|threads| {
         if job.counts_first {
             threads.spawn(|| count.run());

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::base::Progress;
 use crate::format::entry::EntryKind;
-use crate::source::{Branch, Directory, Exclusion, Roots};
+use crate::source::{Branch, Directory, Exclusion, Roots, Selector};
 
 /// Names between two looks at whether the count is still wanted.
 const BATCH_COUNT: usize = 1024;
@@ -16,6 +16,8 @@ pub(super) struct Count<'a> {
     pub roots: &'a Roots,
     /// What is left out.
     pub exclusion: &'a Exclusion,
+    /// What else a person wants to be left out.
+    pub selector: &'a Selector<'a>,
     /// Where the totals go.
     pub progress: &'a Progress,
     /// Raised when nobody wants to know any more.
@@ -51,17 +53,21 @@ impl Count<'_> {
     fn count(&self, totals: &mut Totals) -> Option<()> {
         let mut steps = Vec::new();
         if self.roots.top.is_source() {
-            let open = Directory::open_root(std::path::Path::new("/")).ok()?;
+            let mut open = Directory::open_root(std::path::Path::new("/")).ok()?;
+            self.selector.start(&mut open);
             self.directory(open, &mut steps, totals)?;
         } else {
-            steps.push(Step::Passage(Directory::open_top().ok()?, &self.roots.top));
+            let mut open = Directory::open_top().ok()?;
+            self.selector.start(&mut open);
+            steps.push(Step::Passage(open, &self.roots.top));
         }
         // The last step first: what is open is bounded by the depth of the tree.
         while let Some(step) = steps.pop() {
             match step {
                 Step::Passage(open, branch) => self.passage(open, branch, &mut steps, totals)?,
                 Step::Below(parent, name) => {
-                    if let Ok(open) = parent.open_child(&name) {
+                    if let Ok(mut open) = parent.open_child(&name) {
+                        self.selector.enter(&parent, &mut open);
                         drop(parent);
                         self.directory(open, &mut steps, totals)?;
                     }
@@ -81,10 +87,13 @@ impl Count<'_> {
         let open = Arc::new(open);
         for below in &branch.below {
             if !below.is_source() {
-                if let Ok(passage) = open.open_passage(&below.name) {
+                if let Ok(mut passage) = open.open_passage(&below.name) {
+                    self.selector.enter(&open, &mut passage);
                     steps.push(Step::Passage(passage, below));
                 }
-            } else if let Ok(Some(child)) = open.stat_child(&below.name) {
+            } else if let Ok(Some(child)) = open.stat_child(&below.name)
+                && !self.selector.excludes_source(&open, &child)
+            {
                 self.take(&open, &child, steps, totals);
             }
         }
@@ -93,17 +102,19 @@ impl Count<'_> {
 
     fn directory<'a>(
         &self,
-        open: Directory,
+        mut open: Directory,
         steps: &mut Vec<Step<'a>>,
         totals: &mut Totals,
     ) -> Option<()> {
-        let Ok(listing) = open.list() else { return Some(()) };
+        let Ok(listing) = self.selector.list(&mut open) else { return Some(()) };
         let open = Arc::new(open);
         for start in (0..listing.len()).step_by(BATCH_COUNT) {
             self.is_wanted()?;
             let end = listing.len().min(start + BATCH_COUNT);
             for child in open.stat(&listing, start..end).children {
-                self.take(&open, &child, steps, totals);
+                if !self.selector.excludes(&open, &child) {
+                    self.take(&open, &child, steps, totals);
+                }
             }
         }
         Some(())
@@ -139,11 +150,22 @@ impl Count<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::Selection;
 
     fn count(roots: &Roots, exclusion: &Exclusion, is_over: bool) -> (u64, u64) {
+        count_selected(roots, exclusion, &Selection::default(), is_over)
+    }
+
+    fn count_selected(
+        roots: &Roots,
+        exclusion: &Exclusion,
+        selection: &Selection,
+        is_over: bool,
+    ) -> (u64, u64) {
         let progress = Progress::default();
         let is_over = AtomicBool::new(is_over);
-        Count { roots, exclusion, progress: &progress, is_over: &is_over }.run();
+        let selector = &Selector::new(selection, &roots.devices);
+        Count { roots, exclusion, selector, progress: &progress, is_over: &is_over }.run();
         (progress.files_total.get(), progress.bytes_total.get())
     }
 
@@ -167,5 +189,7 @@ mod tests {
         exclusion.add(&at("repository")).unwrap();
         assert_eq!(count(&roots, &exclusion, false), (2002, 20_002));
         assert_eq!(count(&roots, &exclusion, true), (0, 0), "half a count is no total");
+        let selection = Selection { larger_than: Some(9), ..Selection::default() };
+        assert_eq!(count_selected(&roots, &exclusion, &selection, false), (2, 2));
     }
 }

@@ -13,7 +13,7 @@ use crate::index::Rows;
 use crate::repo::tree::EncodedEntry;
 use crate::seal::keys::Keyring;
 use crate::source::signature::SETTLE;
-use crate::source::{Child, Describer, Directory, Exclusion, Listing, Problem};
+use crate::source::{Child, Describer, Directory, Exclusion, Listing, Problem, Selector};
 
 /// What the last run of the same sources left in the local cache.
 pub struct LastRun<'a> {
@@ -33,6 +33,8 @@ pub struct Scanner<'a> {
     pub describer: &'a Describer,
     /// What to leave out.
     pub exclusion: &'a Exclusion,
+    /// What else a person wants to be left out.
+    pub selector: &'a Selector<'a>,
     /// What the last run left.
     pub last_run: &'a LastRun<'a>,
     /// For the start of a scan, against which times are settled.
@@ -77,23 +79,25 @@ type Opened = (Arc<Directory>, Box<crate::format::entry::Entry>, Arc<Listing>);
 
 impl Scanner<'_> {
     fn open(&self, parent: &Directory, child: &Child) -> Result<Opened, Problem> {
-        self.describe(Arc::new(parent.open_child(&child.name)?))
+        let mut open = parent.open_child(&child.name)?;
+        self.selector.enter(parent, &mut open);
+        self.describe(open)
     }
 
-    /// Describes an open directory and lists its names.
+    /// Describes an open directory and lists those of its names that are selected.
     ///
     /// # Errors
     /// When not even its names can be read.
-    pub fn describe(&self, open: Arc<Directory>) -> Result<Opened, Problem> {
+    pub fn describe(&self, mut open: Directory) -> Result<Opened, Problem> {
         let (mut entry, problems) = self.describer.directory(&open);
         self.report(problems);
-        let mut listing = open.list()?;
+        let mut listing = self.selector.list(&mut open)?;
         let lost = std::mem::take(&mut listing.problems);
         if !lost.is_empty() {
             entry.set_flag(crate::format::entry::flags::INCOMPLETE);
             self.report(lost);
         }
-        Ok((open, Box::new(entry), Arc::new(listing)))
+        Ok((Arc::new(open), Box::new(entry), Arc::new(listing)))
     }
 
     /// Scans names from `start` to where a tree node may end, so that an insertion moves one
@@ -121,6 +125,9 @@ impl Scanner<'_> {
         for child in scan.children {
             if self.exclusion.is_excluded(&child) {
                 (self.excluded)(open.path().bytes_of(&child.name));
+                continue;
+            }
+            if self.selector.excludes(open, &child) {
                 continue;
             }
             while known.next_if(|row| row.name < child.name).is_some() {
@@ -181,6 +188,9 @@ impl Scanner<'_> {
     pub fn classify_source(&self, open: &Directory, child: Child) -> Option<Scanned> {
         if self.exclusion.is_excluded(&child) {
             (self.excluded)(open.path().bytes_of(&child.name));
+            return None;
+        }
+        if self.selector.excludes_source(open, &child) {
             return None;
         }
         self.classify(open, child, None, self.clock.now())

@@ -14,6 +14,7 @@ use super::child::Child;
 use super::open::{open, open_pinned};
 use super::path::{DEPTH_MAX, SourcePath};
 use super::problem::{Problem, READ};
+use super::selection::Level;
 use crate::base::ErrorKind;
 use crate::format::entry::{EntryKind, NAME_LEN_MAX, validate_name};
 
@@ -29,6 +30,8 @@ pub struct Directory {
     child: Child,
     /// A passage may be stood on without permission to list it.
     is_passage: bool,
+    /// What the selection of the run knows here.
+    pub(super) level: Level,
     /// The position within the directory belongs to the descriptor: one listing at a time.
     position: Mutex<()>,
 }
@@ -133,7 +136,8 @@ impl Directory {
         let fd = fd.map_err(refuse)?;
         let stat = rustix::fs::fstat(&fd).map_err(refuse)?;
         let child = Child::new(name, &stat).ok_or_else(|| refuse(Errno::NOTDIR))?;
-        Ok(Self { fd, path, child, is_passage, position: Mutex::new(()) })
+        let level = Level::default();
+        Ok(Self { fd, path, child, is_passage, level, position: Mutex::new(()) })
     }
 
     /// Where it was found.
@@ -270,6 +274,17 @@ impl Listing {
     /// Name number `index`.
     pub fn name(&self, index: usize) -> &[u8] {
         self.bytes_of(self.names[index])
+    }
+
+    /// Whether a name is among them.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.names.binary_search_by(|one| self.bytes_of(*one).cmp(name)).is_ok()
+    }
+
+    /// Drops the names that `keep` refuses.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
+        let Self { bytes, names, .. } = self;
+        names.retain(|name| keep(&bytes[name.start..name.start + name.len]));
     }
 
     fn bytes_of(&self, name: Name) -> &[u8] {

@@ -12,6 +12,7 @@ mod manual;
 mod meddling;
 mod page_cache;
 mod secrets;
+mod selection;
 mod signals;
 mod storm;
 mod torture;

@@ -1,6 +1,7 @@
 //! `parados backup`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -11,10 +12,14 @@ use crate::base::{Error, ErrorKind, Result};
 use crate::cli::context::{Context, Ran, Tell};
 use crate::cli::exit::Outcome;
 use crate::cli::identity;
+use crate::cli::selection::SelectionArgs;
+use crate::cli::source_lists::SourceLists;
 use crate::cli::ui::{Ui, json, text};
 use crate::format::snapshot::State;
 use crate::ops;
 use crate::ops::backup::Report;
+use crate::source::Selection;
+use crate::source::selection::Listener;
 
 /// Files that are read at a time when nothing is said: enough to keep a disk busy while two cores
 /// seal.
@@ -28,8 +33,15 @@ const READ_CONCURRENCY: usize = 4;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files and directories
-    #[arg(required = true, value_name = "PATH")]
+    #[arg(value_name = "PATH")]
+    #[arg(required_unless_present_any = ["files_from", "files_from_verbatim", "files_from_raw"])]
     sources: Vec<PathBuf>,
+
+    #[command(flatten)]
+    lists: SourceLists,
+
+    #[command(flatten)]
+    selection: SelectionArgs,
 
     /// Mark the snapshot; may be given several times
     #[arg(long, value_name = "TAG", value_delimiter = ',')]
@@ -83,14 +95,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let compression = compression(context, args)?;
     let read_concurrency = read_concurrency(context, args)?;
     let host = identity::host_of(args.host.as_ref(), &context.environment)?;
+    let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let selection = selection(context, args)?;
+    let sources = sources(context, args, &cwd)?;
     let (opened, made) = context.open_or_make()?;
     let ui = &context.ui;
     if let Some(made) = made {
         ui.embedded_made(&made)?;
     }
     let options = ops::backup::Options {
-        sources: args.sources.clone(),
-        cwd: std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/")),
+        sources,
+        cwd,
         host,
         user: identity::user(),
         tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
@@ -100,6 +115,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         level: compression.level(),
         read_concurrency,
         exclude: context.own_paths(&opened.repository),
+        selection,
         cache_dir: opened.cache_dir.clone(),
         description: args.description.clone(),
         program: identity::program(),
@@ -119,6 +135,35 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         print_text(ui, &ran)?
     }
     Ok(if ran.problem_count > 0 { Outcome::Incomplete } else { Outcome::Done })
+}
+
+/// What was typed with what lists name.
+fn sources(context: &Context, args: &Args, cwd: &Path) -> Result<Vec<PathBuf>> {
+    if args.lists.use_stdin() && context.settings.asks_on_stdin() {
+        let message = "standard input holds a list of files, so that nothing can be typed there";
+        return Err(Error::new(ErrorKind::Usage, message)
+            .hint("Say what opens the repository: `--password-file FILE` or `--key-file FILE`."));
+    }
+    let mut sources = args.sources.clone();
+    sources.extend(args.lists.read(cwd, &context.ui)?);
+    Ok(sources)
+}
+
+/// What to leave out; with `--verbose`, each is named.
+fn selection(context: &Context, args: &Args) -> Result<Selection> {
+    let mut selection = args.selection.read(&context.environment)?;
+    if context.ui.verbose {
+        let ui = Arc::clone(&context.ui);
+        selection.listener = Some(Listener(Arc::new(move |path, why| {
+            // A reader that has gone is told at the end.
+            let _told = if ui.json {
+                ui.json(&json::ExcludedItem::new(path, why))
+            } else {
+                ui.tell(&format!("excluded {}: {why}", escape(path)))
+            };
+        })));
+    }
+    Ok(selection)
 }
 
 fn compression(context: &Context, args: &Args) -> Result<Compression> {

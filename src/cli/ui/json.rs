@@ -7,6 +7,7 @@ use crate::base::text::escape;
 use crate::format::entry::{Entry, EntryKind, flags};
 use crate::format::slot::SlotKind;
 use crate::repo::snapshots::Committed;
+use crate::source::selection::Why;
 
 use super::text;
 
@@ -246,6 +247,34 @@ fn go_mode(entry: &Entry) -> u32 {
         .into_iter()
         .filter(|(unix, _)| entry.mode & unix != 0)
         .fold(kind | entry.mode & 0o777, |mode, (_, go)| mode | go)
+}
+
+/// `excluded_item`: something that a backup was told to leave out.
+#[derive(Serialize)]
+pub(crate) struct ExcludedItem {
+    message_type: &'static str,
+    item: String,
+    /// Hex digits of the path, where it is not UTF-8.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    item_hex: Option<String>,
+    reason: &'static str,
+}
+
+impl ExcludedItem {
+    pub(crate) fn new(full: &[u8], why: Why) -> Self {
+        Self {
+            message_type: "excluded_item",
+            item: path(full),
+            item_hex: raw_path(full),
+            reason: match why {
+                Why::Pattern => "pattern",
+                Why::Tag => "tag",
+                Why::Size => "size",
+                Why::FileSystem => "file_system",
+                Why::IgnoreFile => "ignore_file",
+            },
+        }
+    }
 }
 
 /// `summary` of `backup`.

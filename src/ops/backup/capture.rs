@@ -12,7 +12,7 @@ use crate::pipeline::{self, Backup, BackupResult, MemoryPlan};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::Session;
-use crate::source::{Exclusion, Roots};
+use crate::source::{Exclusion, Roots, Selector};
 
 /// Packs that are put at a time on a disk, and elsewhere.
 const PUT_COUNT_LOCAL: usize = 2;
@@ -36,6 +36,8 @@ pub(super) struct Captured {
     pub(super) result: BackupResult,
     /// Paths that were left out.
     pub(super) excluded: Vec<Vec<u8>>,
+    /// What a person may want to know of the selection.
+    pub(super) notices: Vec<String>,
 }
 
 impl Capture<'_> {
@@ -48,6 +50,7 @@ impl Capture<'_> {
         let plan = MemoryPlan::new(options.max_memory, config.pack_len)?;
         let is_local = self.repository.backend().location().scheme() == "local";
         let put_count = if is_local { PUT_COUNT_LOCAL } else { PUT_COUNT_REMOTE };
+        let selector = Selector::new(&options.selection, &self.roots.devices);
         let excluded = Mutex::new(Vec::new());
         let note_excluded = |path| {
             excluded.lock().expect("no thread panics while it holds the lock").push(path);
@@ -59,6 +62,7 @@ impl Capture<'_> {
             chunker: &chunker(self.repository, config)?,
             roots: self.roots,
             exclusion: &exclusion(options),
+            selector: &selector,
             excluded: &note_excluded,
             last_run: self.last_run,
             counts_first: self.counts_first,
@@ -74,7 +78,7 @@ impl Capture<'_> {
         };
         let result = pipeline::backup(&job)?;
         let excluded = excluded.into_inner().expect("no thread panics while it holds the lock");
-        Ok(Captured { result, excluded })
+        Ok(Captured { result, excluded, notices: selector.take_notices() })
     }
 }
 

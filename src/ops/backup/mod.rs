@@ -22,7 +22,7 @@ use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::{Recheck, Session};
 use crate::repo::snapshots::{Committed, Snapshots};
-use crate::source::Roots;
+use crate::source::{Roots, Selection};
 
 /// Times that a run starts over because prunes endangered what it relied on.
 const ATTEMPT_COUNT_MAX: usize = 5;
@@ -52,6 +52,8 @@ pub struct Options {
     pub read_concurrency: usize,
     /// Left out of every source: repository, cache, key file.
     pub exclude: Vec<PathBuf>,
+    /// What else is left out.
+    pub selection: Selection,
     /// Directory of the local cache.
     pub cache_dir: Option<PathBuf>,
     /// Free text.
@@ -134,7 +136,7 @@ fn attempt_once(
         counts_first: options.is_watched && parent.is_none(),
         next_epoch,
     };
-    let Captured { result, excluded } = capture.run(options, run)?;
+    let Captured { result, excluded, notices } = capture.run(options, run)?;
     let problem_count = run.problems.count() - problems_before + roots.problems.len() as u64;
     let writer = Writer::next(chunks);
     let seen = snapshots.heads();
@@ -158,5 +160,5 @@ fn attempt_once(
         chunks.meta_put(DAMAGED_KEY, &[]);
     }
     run.problems.extend(chunks.take_problems());
-    Ok(Some(Report { snapshot: committed, parent, excluded, notices: Vec::new() }))
+    Ok(Some(Report { snapshot: committed, parent, excluded, notices }))
 }

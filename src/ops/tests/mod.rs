@@ -19,6 +19,7 @@ use crate::repo::Repository;
 use crate::repo::access::Creation;
 use crate::seal::keys::Key;
 use crate::seal::slot::Secret;
+use crate::source::Selection;
 
 /// A repository and a source in a directory of their own.
 struct World {
@@ -76,6 +77,7 @@ impl World {
             level: 3,
             read_concurrency: 2,
             exclude: vec![],
+            selection: Selection::default(),
             cache_dir: Some(self.dir.path().join("cache")),
             description: None,
             program: "test".into(),
