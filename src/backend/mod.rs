@@ -30,6 +30,7 @@ pub use error::{At, BackendError, What};
 pub use location::Location;
 pub use probe::Probe;
 pub use verb::Verb;
+pub use with::limit::Limits;
 
 /// No object may be larger. Packs end at 128 MiB; twice that leaves room for a parity section and
 /// still keeps a planted giant from being read into memory.
@@ -144,13 +145,16 @@ pub struct Options {
     /// `aws_access_key_id`. What the location says itself wins. Layers below `cli` read no
     /// environment.
     pub config: BTreeMap<String, String>,
+    /// What must not be exceeded in a second.
+    pub limits: Limits,
     /// Stamps objects where the place has no clock of its own.
     pub clock: Arc<dyn Clock>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { writable: false, config: BTreeMap::new(), clock: Arc::new(SystemClock) }
+        let (config, limits) = (BTreeMap::new(), Limits::default());
+        Self { writable: false, config, limits, clock: Arc::new(SystemClock) }
     }
 }
 
@@ -212,6 +216,7 @@ pub const BACKENDS: &[Scheme] = &[
 /// asked before the first real request.
 pub fn open(location: &Location, options: &Options) -> Result<Arc<dyn Backend>, BackendError> {
     let backend = (scheme_of(location).open)(location, options)?;
+    let backend = with::limit::within(backend, options.limits);
     Ok(if options.writable { backend } else { with::read_only::ReadOnly::new(backend) })
 }
 
@@ -222,7 +227,8 @@ pub fn open(location: &Location, options: &Options) -> Result<Arc<dyn Backend>, 
 /// When the directory cannot be made, or as [`open`].
 pub fn create(location: &Location, options: &Options) -> Result<Arc<dyn Backend>, BackendError> {
     let options = Options { writable: true, ..options.clone() };
-    (scheme_of(location).create)(location, &options)
+    let backend = (scheme_of(location).create)(location, &options)?;
+    Ok(with::limit::within(backend, options.limits))
 }
 
 fn scheme_of(location: &Location) -> &'static Scheme {

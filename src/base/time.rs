@@ -34,6 +34,21 @@ impl Timestamp {
         }
     }
 
+    /// Reads RFC 3339 text, or `YYYY-MM-DD HH:MM:SS` in the local time zone.
+    pub fn parse(text: &str) -> Option<Self> {
+        let civil = || {
+            let time: jiff::civil::DateTime = text.parse().ok()?;
+            Some(time.to_zoned_datetime(jiff::tz::TimeZone::system()).ok()?.timestamp())
+        };
+        text.parse().ok().or_else(civil).map(Self::from_jiff)
+    }
+
+    fn from_jiff(time: jiff::Timestamp) -> Self {
+        let nanos = time.as_nanosecond();
+        let seconds = nanos.div_euclid(1_000_000_000) as i64;
+        Self::new(seconds, nanos.rem_euclid(1_000_000_000) as u32)
+    }
+
     /// Nanoseconds from `earlier` to this time; negative when it is later.
     pub fn nanos_since(self, earlier: Self) -> i128 {
         let nanos = |t: Self| i128::from(t.seconds) * 1_000_000_000 + i128::from(t.nanos);
@@ -53,12 +68,28 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Timestamp {
-        let now = jiff::Timestamp::now();
-        let (mut seconds, mut nanos) = (now.as_second(), now.subsec_nanosecond());
-        if nanos < 0 {
-            seconds -= 1;
-            nanos += 1_000_000_000;
+        Timestamp::from_jiff(jiff::Timestamp::now())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_as_they_are_printed() {
+        for time in [Timestamp::new(1_351_807_721, 5), Timestamp::new(-5, 999_999_999)] {
+            assert_eq!(Timestamp::parse(&time.to_rfc3339()), Some(time));
         }
-        Timestamp::new(seconds, nanos as u32)
+        // Whatever the time zone is here.
+        let time = Timestamp::new(1_351_807_721, 0);
+        assert_eq!(Timestamp::parse(&time.to_local()), Some(time));
+        assert_eq!(
+            Timestamp::parse("2012-11-01 22:08:41+02:00"),
+            Some(Timestamp::new(1_351_800_521, 0))
+        );
+        for bad in ["", "2012", "2012-13-01 00:00:00", "22:08:41", "2012-11-01 25:00:00"] {
+            assert_eq!(Timestamp::parse(bad), None, "{bad}");
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Parser;
 
 use super::commands::Command;
+use super::limit_flags::LimitFlags;
 
 /// Encrypted, deduplicated backups that can prove they come back
 ///
@@ -71,6 +72,9 @@ pub(crate) struct Global {
     /// Use at most this much memory [default: 512M] [env: PARADOS_MAX_MEMORY]
     #[arg(long, global = true, value_name = "SIZE", value_parser = crate::base::size::parse)]
     pub(crate) max_memory: Option<u64>,
+
+    #[command(flatten)]
+    pub(crate) limits: LimitFlags,
 
     /// Print JSON, one object a line
     #[arg(long, global = true)]

@@ -1,5 +1,6 @@
 //! What a command works with.
 
+use std::cell::Cell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,6 +31,8 @@ pub(crate) struct Context {
     pub(crate) environment: Environment,
     pub(crate) ui: Arc<Ui>,
     pub(crate) clock: SystemClock,
+    /// Whether standard input holds what is to be backed up, so that no secret can come from it.
+    pub(crate) stdin_is_data: Cell<bool>,
 }
 
 /// What a command wants of a repository.
@@ -76,7 +79,8 @@ struct Goal {
 
 impl Context {
     pub(crate) fn new(settings: Settings, environment: Environment, ui: Arc<Ui>) -> Self {
-        Self { settings, environment, ui, clock: SystemClock }
+        let stdin_is_data = Cell::new(false);
+        Self { settings, environment, ui, clock: SystemClock, stdin_is_data }
     }
 
     /// How to open a backend.
@@ -84,6 +88,7 @@ impl Context {
         backend::Options {
             writable: access == Access::Write,
             config: self.environment.backend_settings(),
+            limits: self.settings.limits,
             clock: Arc::new(self.clock),
         }
     }
@@ -141,6 +146,9 @@ impl Context {
                     None => secret::source_for(kinds)?,
                 };
                 may_try_again = secret::can_ask_again(&source);
+                if self.stdin_is_data.get() {
+                    secret::refuse_stdin(&source)?;
+                }
                 let secret = secret::load(&source, Purpose::Open, &self.environment, &self.ui)
                     .map_err(|error| lost_key(error, goal))?;
                 used = Some(secret::duplicate(&secret));

@@ -28,6 +28,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "PARADOS_MAX_MEMORY", meaning: "as `--max-memory`" },
     Variable { name: "PARADOS_HOST", meaning: "as `backup --host`" },
     Variable { name: "PARADOS_COMPRESSION", meaning: "as `backup --compression`" },
+    Variable { name: "PARADOS_PACK_SIZE", meaning: "as `init --pack-size`" },
     Variable { name: "PARADOS_READ_CONCURRENCY", meaning: "as `backup --read-concurrency`" },
     Variable { name: "NO_COLOR", meaning: "as `--no-color`" },
     Variable {

@@ -31,8 +31,8 @@ pub(crate) const CODES: &[Row] = &[
     Row { code: USAGE, meaning: "the request makes no sense: an unknown option, an ambiguous id" },
     Row {
         code: 3,
-        meaning: "done, but some sources or objects could not be read: each was named, the rest \
-                  was dealt with",
+        meaning: "done, but some sources or objects could not be read, or a stream is suspect: \
+                  each was named, the rest was dealt with",
     },
     Row { code: 10, meaning: "there is no repository at the location" },
     Row { code: 12, meaning: "the passphrase, key file or recovery code does not open it" },

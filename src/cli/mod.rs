@@ -4,15 +4,18 @@
 //! `ui` is the only place that writes to a terminal.
 
 mod args;
+mod backup_flags;
 mod cache_home;
 mod commands;
 mod configuration;
 mod context;
+mod descriptor;
 mod embedded;
 mod environment;
 mod exit;
 mod identity;
 mod key_file;
+mod limit_flags;
 mod list_file;
 mod manual;
 mod password_command;
@@ -22,6 +25,7 @@ mod selection;
 mod settings;
 mod signals;
 mod source_lists;
+mod stream_flags;
 mod ui;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use zeroize::{Zeroize, Zeroizing};
 
+use super::descriptor;
 use super::environment::Environment;
 use super::key_file;
 use super::password_command;
@@ -61,7 +62,11 @@ pub(crate) fn load(
     let passphrase = match source {
         SecretSource::Descriptor(number) => {
             let whose = format!("file descriptor {number}");
-            from_file(Path::new(&format!("/proc/self/fd/{number}")), &whose)?
+            let secret = from_file(Path::new(&format!("/proc/self/fd/{number}")), &whose)?;
+            // A regular file could be read there a second time.
+            descriptor::keep_from_children(*number)
+                .map_err(|error| Error::io(format!("could not hide {whose}"), error))?;
+            secret
         }
         SecretSource::File(path) => {
             warn_if_shared(path, ui);
@@ -113,6 +118,24 @@ pub(crate) fn source_for(kinds: &[SlotKind]) -> Result<SecretSource> {
 pub(crate) fn can_ask_again(source: &SecretSource) -> bool {
     matches!(source, SecretSource::Prompt | SecretSource::RecoveryCode)
         && std::io::stdin().is_terminal()
+}
+
+/// Refuses a source that would take what it wants from the data on standard input.
+///
+/// # Errors
+/// With other sources.
+pub(crate) fn refuse_stdin(source: &SecretSource) -> Result<()> {
+    let reads_stdin = match source {
+        SecretSource::Prompt | SecretSource::RecoveryCode => !std::io::stdin().is_terminal(),
+        SecretSource::Descriptor(number) => *number == 0,
+        _ => false,
+    };
+    if !reads_stdin {
+        return Ok(());
+    }
+    let message = "standard input cannot hold both the data and what opens the repository";
+    Err(Error::new(ErrorKind::Usage, message)
+        .hint("Use `--password-file`, `--password-command` or `--key-file`."))
 }
 
 fn from_file(path: &Path, whose: &str) -> Result<Zeroizing<Vec<u8>>> {

@@ -8,7 +8,7 @@ use super::args::Global;
 use super::configuration::{self, Configuration};
 use super::environment::Environment;
 use super::secret::SecretSource;
-use crate::backend::Location;
+use crate::backend::{Limits, Location};
 use crate::base::size;
 use crate::base::{Error, ErrorKind, Result};
 
@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) secret: Option<SecretSource>,
     pub(crate) cache: CachePlace,
     pub(crate) max_memory: u64,
+    /// What must not be exceeded in a second.
+    pub(crate) limits: Limits,
 }
 
 impl Settings {
@@ -49,6 +51,7 @@ impl Settings {
             secret: secret(global, environment, &files)?,
             cache: cache(global, environment, &files),
             max_memory: max_memory(global, environment, &files)?,
+            limits: global.limits.limits(),
         })
     }
 

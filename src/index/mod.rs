@@ -41,7 +41,7 @@ pub use local::{LocalIndex, OpenError, SharedIndex};
 pub use memory::MemoryIndex;
 pub use place::{PackNo, Place};
 pub use record::{FramePlace, PackRecord};
-pub use rows::{MemoryRows, NoRows, RowKey, Rows};
+pub use rows::{MemoryRows, NoRows, RowKey, Rows, UntouchedRows};
 pub use scratch::Scratch;
 
 /// An opened index segment: what it says about packs, and its entries in order.

@@ -59,6 +59,24 @@ impl Rows for NoRows {
     }
 }
 
+/// Rows that are read and never changed.
+#[derive(Clone, Copy)]
+pub struct UntouchedRows<'a>(pub &'a dyn Rows);
+
+impl Rows for UntouchedRows<'_> {
+    fn get(&self, keys: &[RowKey], epoch: u64) -> Vec<Option<Vec<u8>>> {
+        self.0.get(keys, epoch)
+    }
+
+    fn put(&self, _: &[(RowKey, &[u8])], _: u64) {}
+
+    fn stamp(&self, _: &[RowKey], _: u64, _: u64) {}
+
+    fn retain(&self, _: &[u64]) -> u64 {
+        0
+    }
+}
+
 /// Rows in memory, for tests and simulation.
 #[derive(Debug, Default)]
 pub struct MemoryRows(Mutex<HashMap<RowKey, (u64, Vec<u8>)>>);

@@ -476,8 +476,8 @@ impl<'a> Assembler<'a> {
         let last_run = self.scanner.last_run;
         let new: Vec<_> = self.new_rows.iter().map(|(key, row)| (*key, &row[..])).collect();
         last_run.rows.put(&new, self.next_epoch);
-        if let Some(epoch) = last_run.epoch {
-            last_run.rows.stamp(&self.kept_rows, epoch, self.next_epoch);
+        if let Some(parent) = last_run.parent {
+            last_run.rows.stamp(&self.kept_rows, parent.epoch, self.next_epoch);
         }
         self.new_rows.clear();
         self.new_row_bytes = 0;
@@ -490,11 +490,11 @@ fn broken() -> Error {
 }
 
 fn row_child(finished: Finished) -> RowChild {
-    let Finished { entry, signature, is_reusable } = finished;
+    let Finished { entry, signature, settled } = finished;
     RowChild {
         name: entry.name,
         signature,
-        is_reusable,
+        settled,
         content_bytes: entry.content_bytes,
         entry: entry.bytes,
     }

@@ -15,14 +15,14 @@ use super::memory::MemoryPlan;
 use super::read::Reading;
 use super::scan::{LastRun, Scanner};
 use super::seal::Sealer;
-use super::{pack, put, read, scan, segments};
+use super::{pack, put, read, scan, segments, stream};
 use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result, SegmentId};
 use crate::chunk::Chunker;
 use crate::format::entry::TreeRef;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::{Session, Stored};
-use crate::source::{Describer, Exclusion, Roots, Selector};
+use crate::source::{Describer, Exclusion, Roots, Selector, Stream};
 
 /// Threads that scan: one waits for the disk while the other compares.
 const SCAN_THREAD_COUNT: usize = 2;
@@ -30,6 +30,15 @@ const SCAN_THREAD_COUNT: usize = 2;
 const FRAME_QUEUE_COUNT: usize = 8;
 /// Read jobs and scans between the assembler and its helpers.
 const WORK_QUEUE_COUNT: usize = 8;
+
+/// What is read.
+#[derive(Clone, Copy, Debug)]
+pub enum Sources<'a> {
+    /// Files and directories.
+    Trees(&'a Roots),
+    /// One stream, with the encoded entry that it had in the parent.
+    Stream(&'a Stream, Option<&'a [u8]>),
+}
 
 /// One run over one component.
 pub struct Backup<'a> {
@@ -42,7 +51,7 @@ pub struct Backup<'a> {
     /// Splits files.
     pub chunker: &'a Chunker,
     /// What to read.
-    pub roots: &'a Roots,
+    pub sources: Sources<'a>,
     /// What to leave out.
     pub exclusion: &'a Exclusion,
     /// What else a person wants to be left out.
@@ -57,12 +66,15 @@ pub struct Backup<'a> {
     pub next_epoch: u64,
     /// How much memory to use.
     pub plan: MemoryPlan,
-    /// zstd level for file content.
-    pub level: i32,
+    /// zstd level for file content; without one it is stored as it is.
+    pub level: Option<i32>,
     /// Files that are read at a time.
     pub read_count: usize,
     /// Packs that are put at a time.
     pub put_count: usize,
+    /// Whether the backend keeps what is put. If not, the local index hears nothing of it, and every
+    /// new chunk is remembered in memory.
+    pub is_kept: bool,
     /// For the start of scans.
     pub clock: &'a dyn Clock,
     /// Where faults go.
@@ -93,8 +105,10 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
     let budget = Budget::new(job.plan.flight_bytes);
     let describer = Describer::default();
     // Numbered before threads meet them in an order that changes from run to run.
-    for device in &job.roots.devices {
-        describer.mounts.ordinal(*device);
+    if let Sources::Trees(roots) = job.sources {
+        for device in &roots.devices {
+            describer.mounts.ordinal(*device);
+        }
     }
     let (frame_in, frames) = bounded(FRAME_QUEUE_COUNT);
     let keyring = job.repository.keyring();
@@ -113,6 +127,7 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
     let reading = Reading {
         describer: &describer,
         chunker: job.chunker,
+        comparison: job.last_run.comparison,
         sealer: &sealer,
         budget: &budget,
         problems: job.problems,
@@ -122,13 +137,11 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         clock: job.clock,
     };
     let is_walked = AtomicBool::new(false);
-    let (roots, exclusion, progress) = (job.roots, job.exclusion, job.progress);
-    let selection = job.selector.selection().unheard();
-    let selector = Selector::new(&selection, &roots.devices);
-    let count = Count { roots, exclusion, selector: &selector, progress, is_over: &is_walked };
     let (tree, outcome) = thread::scope(|threads| {
-        if job.counts_first {
-            threads.spawn(|| count.run());
+        if let Sources::Trees(roots) = job.sources
+            && job.counts_first
+        {
+            threads.spawn(|| count(job, roots, &is_walked));
         }
         let (pack_in, packs) = bounded(job.plan.packs_in_flight.saturating_sub(job.put_count));
         let (receipt_in, receipts) = bounded(job.put_count);
@@ -145,40 +158,16 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         drop((packs, receipt_in));
         let dedup = &dedup;
         let segments = threads.spawn(move || {
-            segments::stage(job.session, job.chunks, dedup, job.progress, failed, &receipts)
+            let index = job.is_kept.then_some((job.chunks, dedup));
+            segments::stage(job.session, index, job.progress, failed, &receipts)
         });
         // A panic goes on only after the stages behind have been told that no more will come.
         let walked = catch_unwind(AssertUnwindSafe(|| {
-            rayon::in_place_scope(|workers| {
-                thread::scope(|helpers| {
-                    let (scan_in, scans) = bounded(WORK_QUEUE_COUNT);
-                    let (job_in, jobs) = bounded(WORK_QUEUE_COUNT);
-                    // One answer for each name of the windows under way at most. A bound would
-                    // let helpers wait for the assembler while it waits for room for a job.
-                    let (event_in, events) = crossbeam_channel::unbounded();
-                    for _ in 0..SCAN_THREAD_COUNT {
-                        let (scans, event_in) = (scans.clone(), event_in.clone());
-                        let scanner = &scanner;
-                        helpers.spawn(move || scan::stage(scanner, &scans, &event_in));
-                    }
-                    for _ in 0..job.read_count {
-                        let (jobs, event_in) = (jobs.clone(), event_in.clone());
-                        let reading = &reading;
-                        helpers.spawn(move || read::stage(reading, workers, &jobs, &event_in));
-                    }
-                    drop((scans, jobs, event_in));
-                    let queues = Queues { scans: scan_in, jobs: job_in, events };
-                    let assembler = Assembler::new(
-                        &scanner,
-                        &sealer,
-                        job.progress,
-                        failed,
-                        job.cancel,
-                        queues,
-                        job.next_epoch,
-                    );
-                    assembler.run(job.roots)
-                })
+            rayon::in_place_scope(|workers| match job.sources {
+                Sources::Trees(roots) => trees(job, roots, &scanner, &reading, workers),
+                Sources::Stream(source, before) => {
+                    stream::capture(&reading, workers, keyring, source, before)
+                }
             })
         }));
         is_walked.store(true, Ordering::Relaxed);
@@ -194,6 +183,51 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         return Err(error);
     }
     Ok(BackupResult { tree: tree?, segments: outcome.segments })
+}
+
+/// Counts what there is to read, unheard: who reads tells what is left out.
+fn count(job: &Backup<'_>, roots: &Roots, is_over: &AtomicBool) {
+    let selection = job.selector.selection().unheard();
+    let selector = &Selector::new(&selection, &roots.devices);
+    let (exclusion, progress) = (job.exclusion, job.progress);
+    Count { roots, exclusion, selector, progress, is_over }.run();
+}
+
+/// Walks and reads directory trees with threads of their own.
+fn trees<'s>(
+    job: &Backup<'_>,
+    roots: &Roots,
+    scanner: &'s Scanner<'s>,
+    reading: &'s Reading<'s>,
+    workers: &rayon::Scope<'s>,
+) -> Result<Option<TreeRef>> {
+    thread::scope(|helpers| {
+        let (scan_in, scans) = bounded(WORK_QUEUE_COUNT);
+        let (job_in, jobs) = bounded(WORK_QUEUE_COUNT);
+        // One answer for each name of the windows under way at most. A bound would let helpers wait
+        // for the assembler while it waits for room for a job.
+        let (event_in, events) = crossbeam_channel::unbounded();
+        for _ in 0..SCAN_THREAD_COUNT {
+            let (scans, event_in) = (scans.clone(), event_in.clone());
+            helpers.spawn(move || scan::stage(scanner, &scans, &event_in));
+        }
+        for _ in 0..job.read_count {
+            let (jobs, event_in) = (jobs.clone(), event_in.clone());
+            helpers.spawn(move || read::stage(reading, workers, &jobs, &event_in));
+        }
+        drop((scans, jobs, event_in));
+        let queues = Queues { scans: scan_in, jobs: job_in, events };
+        let assembler = Assembler::new(
+            scanner,
+            reading.sealer,
+            job.progress,
+            reading.failure,
+            job.cancel,
+            queues,
+            job.next_epoch,
+        );
+        assembler.run(roots)
+    })
 }
 
 /// The error that ended a run whose stages were told to end.

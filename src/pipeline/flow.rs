@@ -3,12 +3,13 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::rows::RowChild;
 use crate::base::SegmentId;
 use crate::format::entry::Entry;
 use crate::repo::session::Stored;
 use crate::repo::tree::EncodedEntry;
 use crate::seal::frame::SealedFrame;
-use crate::source::{Child, Directory, Listing, Signature};
+use crate::source::{Child, Directory, Listing, Settled, Signature};
 
 /// Number of a directory that is being assembled.
 pub type DirectoryNo = u64;
@@ -52,8 +53,8 @@ pub enum ScanRequest {
 pub enum Scanned {
     /// Nothing to do: taken from the last run, or no content to read.
     Ready(Box<Finished>),
-    /// A file to read, with its encoded entry of the last run.
-    File(Child, Option<Vec<u8>>),
+    /// A file to read, with what the last run knew of it.
+    File(Child, Option<Box<RowChild>>),
     /// A directory to open.
     Directory(Child),
 }
@@ -65,8 +66,8 @@ pub struct Finished {
     pub entry: EncodedEntry,
     /// What its stat said.
     pub signature: Signature,
-    /// Whether the next run may take it over when its stat is the same.
-    pub is_reusable: bool,
+    /// What the times there prove to the next run, which may then take it over.
+    pub settled: Settled,
 }
 
 /// A window of a directory: a run of names that is kept as one row.
@@ -125,8 +126,8 @@ pub struct FileToRead {
     pub open: Arc<Directory>,
     /// What its stat said.
     pub child: Child,
-    /// Its encoded entry of the last run.
-    pub before: Option<Vec<u8>>,
+    /// What the last run knew of it.
+    pub before: Option<Box<RowChild>>,
 }
 
 /// Files to read: many small neighbors, or a large one.

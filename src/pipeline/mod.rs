@@ -13,6 +13,7 @@
 
 pub mod assemble;
 pub mod backup;
+mod blocks;
 pub mod budget;
 mod content;
 mod count;
@@ -32,6 +33,7 @@ pub mod rows;
 pub mod scan;
 pub mod seal;
 pub mod segments;
+mod stream;
 
-pub use backup::{Backup, BackupResult, backup};
+pub use backup::{Backup, BackupResult, Sources, backup};
 pub use memory::MemoryPlan;

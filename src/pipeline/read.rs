@@ -1,30 +1,27 @@
-//! Reads files and splits large ones, handing their content to rayon for the rest.
+//! Reads files and splits them, handing their content to rayon for the rest.
 
-use std::collections::VecDeque;
 use std::ops::Range;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::backup::ending;
+use super::blocks::{BLOCK_LEN, Blocks};
 use super::budget::Budget;
 use super::content::{Content, Fault, fill, judge, read_content};
 use super::failure::Failure;
-use super::flow::{Event, FileToRead, Finished, Pieces, ReadJob, Watch};
+use super::flow::{Event, FileToRead, Finished, Pieces, Place, ReadJob, Watch};
 use super::recognize;
 use super::seal::Sealer;
-use crate::base::{Cancel, Clock, Error, Problems, Progress, Result};
+use crate::base::{Cancel, Clock, Error, Problems, Progress, Result, Timestamp};
 use crate::chunk::{Chunker, Profile, Splitter};
 use crate::format::entry::{Entry, flags};
 use crate::format::list::Piece;
 use crate::repo::list::ListBuilder;
 use crate::repo::tree::EncodedEntry;
 use crate::source::signature::SETTLE;
-use crate::source::{Describer, Layout, OpenFile};
+use crate::source::{Comparison, Describer, Layout, OpenFile, Settled, Signature};
 
 /// Files up to this length are read whole, several together; longer ones block by block.
 pub const SMALL_LEN_MAX: u64 = 1 << 20;
-/// Bytes that are read at a time; larger reads are no faster.
-const BLOCK_LEN: usize = 1 << 20;
 /// Times that a small file is read which changes meanwhile: most writers are done at once.
 const ATTEMPT_COUNT_MAX: usize = 2;
 
@@ -34,6 +31,8 @@ pub struct Reading<'a> {
     pub describer: &'a Describer,
     /// Splits what is not recognized.
     pub chunker: &'a Chunker,
+    /// Which files need not be read.
+    pub comparison: Comparison,
     /// Seals the rest of the way.
     pub sealer: &'a Sealer<'a>,
     /// Bounds raw bytes.
@@ -58,10 +57,15 @@ pub(super) fn stage<'s>(
     events: &Sender<Event>,
 ) {
     let _watch = Watch(events.clone());
-    for mut job in jobs {
+    for job in jobs {
         if reading.failure.is_raised() || reading.cancel.is_raised() {
             let none = job.into_iter().map(|file| (file.place, None)).collect();
             let _sent = events.send(Event::Files(none));
+            continue;
+        }
+        let (mut done, mut job) = reading.refresh(job);
+        if job.is_empty() {
+            let _sent = events.send(Event::Files(done));
             continue;
         }
         let is_large = job.len() == 1 && job[0].child.signature.size > SMALL_LEN_MAX;
@@ -69,9 +73,10 @@ pub(super) fn stage<'s>(
             let file = job.pop().expect("there is one");
             let place = file.place;
             let finished = reading.large(workers, file);
-            let _sent = events.send(Event::Files(vec![(place, finished)]));
+            done.push((place, finished));
+            let _sent = events.send(Event::Files(done));
         } else {
-            reading.small(workers, job, events.clone());
+            reading.small(workers, job, done, events.clone());
         }
     }
 }
@@ -92,16 +97,68 @@ struct Whole {
     raw: Vec<u8>,
     /// Offset in the file and place in `raw` of every run of data.
     runs: Vec<(u64, Range<usize>)>,
-    signature: crate::source::Signature,
-    is_reusable: bool,
+    signature: Signature,
+    settled: Settled,
 }
 
+/// What came of the files of a job so far.
+type Done = Vec<(Place, Option<Finished>)>;
+
 impl<'s> Reading<'s> {
+    /// Deals with the files whose content is the one that the last run read, though something else
+    /// about them changed; gives back what came of them, and the others.
+    fn refresh(&self, job: ReadJob) -> (Done, ReadJob) {
+        if self.comparison == Comparison::default() {
+            return (Vec::new(), job);
+        }
+        let mut done = Vec::new();
+        let mut left = Vec::with_capacity(job.len());
+        for file in job {
+            match self.describe_again(&file) {
+                Some(finished) => done.push((file.place, Some(finished))),
+                None => left.push(file),
+            }
+        }
+        (done, left)
+    }
+
+    /// Describes a file anew and takes its content over, unless that must be read.
+    fn describe_again(&self, file: &FileToRead) -> Option<Finished> {
+        let row = file.before.as_ref()?;
+        let is_same = |now: &Signature| self.comparison.is_same(&row.signature, row.settled, now);
+        if !is_same(&file.child.signature) {
+            return None;
+        }
+        let known = Entry::decode(&row.entry).ok()?;
+        // One that cannot be opened is a problem of the second attempt.
+        let open = OpenFile::open(&file.open, &file.child).ok()?;
+        if !is_same(&open.child().signature) {
+            return None;
+        }
+        let (mut entry, problems) = self.describer.file(&open);
+        let settled = if problems.is_empty() { row.settled } else { Settled::Nothing };
+        self.problems.extend(problems.into_iter().map(Error::from));
+        entry.size = known.size;
+        entry.holes = known.holes;
+        entry.content = known.content;
+        entry.profile = known.profile;
+        let entry = EncodedEntry::new(&entry);
+        self.progress.bytes_done.add(entry.content_bytes);
+        self.count_file(Some(&row.entry), &entry);
+        // The signature of the time when the content was read, for runs that ignore less.
+        Some(Finished { entry, signature: row.signature, settled })
+    }
+
     /// Reads small files and leaves splitting and sealing to a worker.
-    fn small(&'s self, workers: &rayon::Scope<'s>, job: ReadJob, events: Sender<Event>) {
+    fn small(
+        &'s self,
+        workers: &rayon::Scope<'s>,
+        job: ReadJob,
+        mut done: Done,
+        events: Sender<Event>,
+    ) {
         let len: u64 = job.iter().map(|file| file.child.signature.size).sum();
         let grant = self.budget.take(len as usize);
-        let mut missing = Vec::new();
         let mut grown = Vec::new();
         let mut whole = Vec::with_capacity(job.len());
         // They may have grown since the scan, all of them.
@@ -114,7 +171,7 @@ impl<'s> Reading<'s> {
                     whole.push(*file);
                 }
                 Attempt::Grown(file) => grown.push(file),
-                Attempt::Failed => missing.push((place, None)),
+                Attempt::Failed => done.push((place, None)),
             }
         }
         // A job is answered once: what the worker says waits for the files that are large by now.
@@ -123,7 +180,6 @@ impl<'s> Reading<'s> {
         let watch = Watch(events.clone());
         workers.spawn(move |_| {
             let _watch = watch;
-            let mut done = missing;
             let pieces: Vec<Pieces> = whole.iter_mut().map(|file| self.split_whole(file)).collect();
             match self.sealer.data(&pieces) {
                 Ok(lists) => {
@@ -178,12 +234,12 @@ impl<'s> Reading<'s> {
                 };
                 continue;
             }
-            let is_reusable = problems.is_empty() && signature.is_settled(started, SETTLE);
+            let is_described = problems.is_empty();
             self.problems.extend(problems.into_iter().map(Error::from));
-            let is_reusable = self.conclude(&mut entry, end) && is_reusable;
+            let is_sound = self.conclude(&mut entry, end) && is_described;
+            let settled = settled(&signature, started, is_sound);
             set_layout(&mut entry, layout);
-            let whole = Whole { file, entry, raw, runs, signature, is_reusable };
-            return Attempt::Whole(Box::new(whole));
+            return Attempt::Whole(Box::new(Whole { file, entry, raw, runs, signature, settled }));
         }
     }
 
@@ -204,7 +260,7 @@ impl<'s> Reading<'s> {
     }
 
     fn finish_whole(&self, file: Whole, pieces: Vec<Piece>) -> Option<Finished> {
-        let Whole { mut entry, signature, is_reusable, file, .. } = file;
+        let Whole { mut entry, signature, settled, file, .. } = file;
         let mut list = ListBuilder::default();
         let mut put = |raw| self.sealer.metadata(raw);
         let content = pieces
@@ -220,8 +276,8 @@ impl<'s> Reading<'s> {
         }
         let encoded = EncodedEntry::new(&entry);
         self.progress.bytes_done.add(encoded.content_bytes);
-        self.count_file(&file, &encoded);
-        Some(Finished { entry: encoded, signature, is_reusable })
+        self.count_file(file.before.as_ref().map(|row| &row.entry[..]), &encoded);
+        Some(Finished { entry: encoded, signature, settled })
     }
 
     /// Reads a large file block by block; workers seal while it reads on.
@@ -230,79 +286,51 @@ impl<'s> Reading<'s> {
         let open = self.open(&file)?;
         self.progress.set_current(open.path_bytes());
         let (mut entry, problems) = self.describer.file(&open);
-        let is_reusable = problems.is_empty();
+        let is_described = problems.is_empty();
         self.problems.extend(problems.into_iter().map(Error::from));
         let mut layout = open.layout();
         let splitter = recognize::open(self.chunker, self.budget, &open, &layout);
         record(&splitter, &mut entry);
+        let mut blocks = Blocks::new(self, Some(splitter));
         let mut short = None;
-        let mut sealed = InOrder::default();
         let mut data_bytes = 0;
-        for range in layout.clone().data_ranges() {
-            let mut offset = range.offset;
+        'ranges: for range in layout.clone().data_ranges() {
             let end = range.offset + range.len;
-            let mut carry: Vec<u8> = Vec::new();
-            loop {
+            blocks.skip_to(range.offset);
+            while blocks.offset() < end {
                 if self.failure.is_raised() || self.cancel.is_raised() {
                     return None;
                 }
-                let wanted = BLOCK_LEN.min((end - offset) as usize);
-                let grant = self.budget.take(carry.len() + wanted);
-                let carried = carry.len();
-                let mut raw = Vec::with_capacity(carried + wanted);
-                raw.append(&mut carry);
-                raw.resize(carried + wanted, 0);
-                let read;
-                (read, short) = fill(&open, &mut raw[carried..], offset);
-                raw.truncate(carried + read);
-                let first = offset - carried as u64;
-                offset += read as u64;
-                let is_over = short.is_some() || offset == end;
-                let mut at = 0;
-                let mut cuts = Vec::new();
-                while let Some(len) = splitter.next_cut(first + at as u64, &raw[at..], is_over) {
-                    cuts.push(at..at + len);
-                    at += len;
-                }
-                carry = raw.split_off(at);
-                let (reply, answer) = bounded(1);
-                workers.spawn(move |_| {
-                    let pieces = [Pieces { raw, cuts }];
-                    let result = self.sealer.data(&pieces).map(|mut lists| lists.remove(0));
-                    drop((pieces, grant));
-                    let _sent = reply.send(result);
+                let offset = blocks.offset();
+                let len = BLOCK_LEN.min((end - offset) as usize);
+                let is_last = offset + len as u64 == end;
+                let read = blocks.read(workers, &mut entry, len, is_last, |buffer| {
+                    let read;
+                    (read, short) = fill(&open, buffer, offset);
+                    read
                 });
-                self.progress.bytes_done.add(read as u64);
-                data_bytes += read as u64;
-                if let Err(error) = sealed.add(answer, self.sealer) {
-                    self.failure.raise(error);
-                    return None;
+                data_bytes += self.or_fail(read)? as u64;
+                if short.is_some() {
+                    layout.truncate(blocks.offset());
+                    break 'ranges;
                 }
-                if is_over {
-                    break;
-                }
-            }
-            if short.is_some() {
-                layout.truncate(offset);
-                break;
             }
         }
         let signature = open.child().signature;
-        let is_reusable = is_reusable && signature.is_settled(started, SETTLE);
-        let is_reusable = self.conclude(&mut entry, judge(&open, &layout, short)) && is_reusable;
+        let is_sound = self.conclude(&mut entry, judge(&open, &layout, short)) && is_described;
+        let settled = settled(&signature, started, is_sound);
         set_layout(&mut entry, layout);
-        match sealed.finish(self.sealer) {
-            Ok(content) => entry.content = content,
-            Err(error) => {
-                self.failure.raise(error);
-                return None;
-            }
-        }
+        entry.content = self.or_fail(blocks.finish())?;
         let encoded = EncodedEntry::new(&entry);
         // Holes are done as well.
         self.progress.bytes_done.add(encoded.content_bytes.saturating_sub(data_bytes));
-        self.count_file(&file, &encoded);
-        Some(Finished { entry: encoded, signature, is_reusable })
+        self.count_file(file.before.as_ref().map(|row| &row.entry[..]), &encoded);
+        Some(Finished { entry: encoded, signature, settled })
+    }
+
+    /// Ends the run with the error, if there is one.
+    fn or_fail<T>(&self, result: Result<T>) -> Option<T> {
+        result.map_err(|error| self.failure.raise(error)).ok()
     }
 
     fn open(&self, file: &FileToRead) -> Option<OpenFile> {
@@ -325,49 +353,24 @@ impl<'s> Reading<'s> {
         })
     }
 
-    fn count_file(&self, file: &FileToRead, now: &EncodedEntry) {
+    /// Counts a file, which had the encoded entry `before` in the parent.
+    pub(super) fn count_file(&self, before: Option<&[u8]>, now: &EncodedEntry) {
         self.progress.files_done.add(1);
-        match &file.before {
+        match before {
             None => self.progress.files_new.add(1),
-            Some(before) if *before == now.bytes => self.progress.files_unmodified.add(1),
+            Some(before) if *before == now.bytes[..] => self.progress.files_unmodified.add(1),
             Some(_) => self.progress.files_changed.add(1),
         }
     }
 }
 
-/// Chunks of a large file, put in order again as workers answer.
-#[derive(Default)]
-struct InOrder {
-    waiting: VecDeque<Receiver<Result<Vec<Piece>>>>,
-    list: ListBuilder,
+/// What the times of a file prove that was read from `started` on.
+fn settled(signature: &Signature, started: Timestamp, is_sound: bool) -> Settled {
+    if is_sound { signature.settled(started, SETTLE) } else { Settled::Nothing }
 }
 
-impl InOrder {
-    fn add(&mut self, answer: Receiver<Result<Vec<Piece>>>, sealer: &Sealer<'_>) -> Result<()> {
-        self.waiting.push_back(answer);
-        while let Some(ready) = self.waiting.front().and_then(|answer| answer.try_recv().ok()) {
-            self.waiting.pop_front();
-            self.push(ready?, sealer)?;
-        }
-        Ok(())
-    }
-
-    fn finish(mut self, sealer: &Sealer<'_>) -> Result<Option<crate::format::list::ChunkList>> {
-        while let Some(answer) = self.waiting.pop_front() {
-            let pieces = answer.recv().map_err(|_| ending())?;
-            self.push(pieces?, sealer)?;
-        }
-        self.list.finish(&mut |raw| sealer.metadata(raw))
-    }
-
-    fn push(&mut self, pieces: Vec<Piece>, sealer: &Sealer<'_>) -> Result<()> {
-        let mut put = |raw| sealer.metadata(raw);
-        pieces.into_iter().try_for_each(|piece| self.list.push(piece, &mut put))
-    }
-}
-
-/// Records how a file is split; an entry without a profile is general.
-fn record(splitter: &Splitter, entry: &mut Entry) {
+/// Records how content is split; an entry without a profile is general.
+pub(super) fn record(splitter: &Splitter, entry: &mut Entry) {
     let profile = splitter.profile();
     entry.profile = (profile != Profile::General).then_some(profile as u8);
 }

@@ -20,6 +20,15 @@ pub(super) fn whole(chunker: &Chunker, front: &[u8], size: u64) -> Splitter {
     choose(chunker, front.len() as u64, size, |len| front.get(..len).map(Cow::Borrowed))
 }
 
+/// The way to split a stream that starts with `head`. Whether tensors end with it is not known
+/// before its end.
+pub(super) fn stream(chunker: &Chunker, head: &[u8]) -> Splitter {
+    if head.starts_with(SQLITE_MAGIC) {
+        return Splitter::Pages(Pages::DATABASE);
+    }
+    Splitter::General(chunker.clone())
+}
+
 /// The way to split an open file. Its header is read here and once more with the rest: the table
 /// made of it holds for the whole run, whatever becomes of the file.
 pub(super) fn open(

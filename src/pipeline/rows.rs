@@ -5,7 +5,7 @@ use crate::format::DecodeError;
 use crate::format::entry::Entry;
 use crate::format::wire::Cursor;
 use crate::repo::tree::EncodedEntry;
-use crate::source::Signature;
+use crate::source::{Settled, Signature};
 
 /// One child in a row: all but directories.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,8 +14,8 @@ pub struct RowChild {
     pub name: Vec<u8>,
     /// What its stat said.
     pub signature: Signature,
-    /// Whether it may be taken over when its stat is the same.
-    pub is_reusable: bool,
+    /// What its times proved when it was read.
+    pub settled: Settled,
     /// Size of a file, else zero.
     pub content_bytes: u64,
     /// Its encoded entry.
@@ -50,7 +50,7 @@ pub fn encode(children: &[RowChild]) -> Vec<u8> {
     bytes.extend_from_slice(&(children.len() as u32).to_le_bytes());
     for child in children {
         bytes.extend_from_slice(&child.signature.encode());
-        bytes.push(u8::from(child.is_reusable));
+        bytes.push(child.settled as u8);
         bytes.extend_from_slice(&child.content_bytes.to_le_bytes());
         bytes.extend_from_slice(&(child.name.len() as u16).to_le_bytes());
         bytes.extend_from_slice(&child.name);
@@ -71,13 +71,13 @@ fn try_decode(bytes: &[u8]) -> Result<Vec<RowChild>, DecodeError> {
     let mut children = Vec::new();
     for _ in 0..count {
         let signature = Signature::decode(&mut cursor)?;
-        let is_reusable = cursor.u8()? == 1;
+        let settled = Settled::from_u8(cursor.u8()?);
         let content_bytes = cursor.u64()?;
         let name_len = usize::from(cursor.u16()?);
         let name = cursor.take(name_len)?.to_vec();
         let entry_len = cursor.u32()? as usize;
         let entry = cursor.take(entry_len)?.to_vec();
-        children.push(RowChild { name, signature, is_reusable, content_bytes, entry });
+        children.push(RowChild { name, signature, settled, content_bytes, entry });
     }
     cursor.finish()?;
     Ok(children)

@@ -13,7 +13,9 @@ use crate::index::Rows;
 use crate::repo::tree::EncodedEntry;
 use crate::seal::keys::Keyring;
 use crate::source::signature::SETTLE;
-use crate::source::{Child, Describer, Directory, Exclusion, Listing, Problem, Selector};
+use crate::source::{
+    Child, Comparison, Describer, Directory, Exclusion, Listing, Problem, Selector, Settled,
+};
 
 /// What the last run of the same sources left in the local cache.
 pub struct LastRun<'a> {
@@ -21,8 +23,26 @@ pub struct LastRun<'a> {
     pub rows: &'a dyn Rows,
     /// Stands for host and sources.
     pub scope: [u8; 32],
-    /// Rows of any other epoch are not used; none are when it is absent.
-    pub epoch: Option<u64>,
+    /// Which rows describe the parent; none are used when it is absent.
+    pub parent: Option<ParentRows>,
+    /// How files are compared with them.
+    pub comparison: Comparison,
+}
+
+impl LastRun<'_> {
+    /// Whether a row of the parent that is still right may be kept instead of written anew.
+    fn keeps_rows(&self) -> bool {
+        self.parent.is_some_and(|parent| parent.scope == self.scope)
+    }
+}
+
+/// Rows that describe the parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParentRows {
+    /// Stands for its host and sources.
+    pub scope: [u8; 32],
+    /// Rows of any other epoch are not used.
+    pub epoch: u64,
 }
 
 /// Everything that scanning shares between threads.
@@ -112,13 +132,14 @@ impl Scanner<'_> {
             }
         }
         let first: &[u8] = if start == 0 { b"" } else { listing.name(start) };
-        let row_key = rows::key(&self.last_run.scope, &open.path().to_bytes(), first);
-        let row = self.row(&row_key);
+        let path = open.path().to_bytes();
+        let row_key = rows::key(&self.last_run.scope, &path, first);
+        let row = self.row(&path, first);
         let started = self.clock.now();
         let scan = open.stat(listing, start..end);
         let is_incomplete = !scan.problems.is_empty();
         self.report(scan.problems);
-        let mut row_is_current = row.is_some();
+        let mut row_is_current = row.is_some() && self.last_run.keeps_rows();
         let row = row.unwrap_or_default();
         let mut known = row.iter().peekable();
         let mut names = Vec::with_capacity(scan.children.len());
@@ -136,7 +157,7 @@ impl Scanner<'_> {
             let before = known.next_if(|row| row.name == child.name);
             let scanned = self.classify(open, child, before, started);
             let is_taken_over = before.is_some()
-                && matches!(&scanned, Some(Scanned::Ready(finished)) if finished.is_reusable);
+                && matches!(&scanned, Some(Scanned::Ready(f)) if f.settled > Settled::Nothing);
             let is_directory = matches!(scanned, Some(Scanned::Directory(_)));
             row_is_current &= is_taken_over || (is_directory && before.is_none());
             names.extend(scanned);
@@ -157,25 +178,25 @@ impl Scanner<'_> {
         }
         let signature = child.signature;
         if let Some(row) = before
-            && row.is_reusable
             && row.signature == signature
+            && self.last_run.comparison.is_same(&row.signature, row.settled, &signature)
             && let Some(entry) = self.take_over(row, &child)
         {
-            return Some(Scanned::Ready(Box::new(Finished {
-                entry,
-                signature,
-                is_reusable: true,
-            })));
+            let settled = row.settled;
+            return Some(Scanned::Ready(Box::new(Finished { entry, signature, settled })));
         }
         if child.kind == EntryKind::File {
-            return Some(Scanned::File(child, before.map(|row| row.entry.clone())));
+            return Some(Scanned::File(child, before.cloned().map(Box::new)));
         }
         match self.describer.other(open, &child) {
             Ok((entry, problems)) => {
-                let is_reusable = problems.is_empty() && signature.is_settled(started, SETTLE);
+                let settled = match problems.is_empty() {
+                    true => signature.settled(started, SETTLE),
+                    false => Settled::Nothing,
+                };
                 self.report(problems);
                 let entry = EncodedEntry::new(&entry);
-                Some(Scanned::Ready(Box::new(Finished { entry, signature, is_reusable })))
+                Some(Scanned::Ready(Box::new(Finished { entry, signature, settled })))
             }
             Err(problem) => {
                 self.problems.push(problem.into());
@@ -203,9 +224,10 @@ impl Scanner<'_> {
         Some(row.to_entry())
     }
 
-    fn row(&self, key: &[u8; 32]) -> Option<Vec<RowChild>> {
-        let epoch = self.last_run.epoch?;
-        let bytes = self.last_run.rows.get(&[*key], epoch).pop()??;
+    fn row(&self, directory: &[u8], first: &[u8]) -> Option<Vec<RowChild>> {
+        let parent = self.last_run.parent?;
+        let key = rows::key(&parent.scope, directory, first);
+        let bytes = self.last_run.rows.get(&[key], parent.epoch).pop()??;
         rows::decode(&bytes)
     }
 

@@ -29,7 +29,7 @@ pub struct Sealer<'a> {
     progress: &'a Progress,
     failure: &'a Failure,
     frames: Sender<FrameMessage>,
-    level: i32,
+    level: Option<i32>,
     metadata: Mutex<OpenFrame>,
 }
 
@@ -48,7 +48,7 @@ impl<'a> Sealer<'a> {
         progress: &'a Progress,
         failure: &'a Failure,
         frames: Sender<FrameMessage>,
-        level: i32,
+        level: Option<i32>,
     ) -> Self {
         let metadata = Mutex::default();
         Self { keyring, session, dedup, progress, failure, frames, level, metadata }
@@ -122,7 +122,7 @@ impl<'a> Sealer<'a> {
     }
 
     fn seal_metadata(&self, frame: OpenFrame) -> Result<()> {
-        self.seal(FrameKind::Metadata, METADATA_LEVEL, &frame.raw, frame.chunks)
+        self.seal(FrameKind::Metadata, Some(METADATA_LEVEL), &frame.raw, frame.chunks)
     }
 
     /// Groups neighbors into frames of about the same length, none much above the target but where
@@ -163,7 +163,13 @@ impl<'a> Sealer<'a> {
         Ok(())
     }
 
-    fn seal(&self, kind: FrameKind, level: i32, raw: &[u8], chunks: Vec<FrameChunk>) -> Result<()> {
+    fn seal(
+        &self,
+        kind: FrameKind,
+        level: Option<i32>,
+        raw: &[u8],
+        chunks: Vec<FrameChunk>,
+    ) -> Result<()> {
         let repository = self.keyring.repository();
         let frame = frame::seal(repository, self.session, kind, level, raw, chunks);
         self.send(FrameMessage::Frame(frame))

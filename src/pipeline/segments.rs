@@ -18,12 +18,11 @@ const CHUNK_COUNT_MAX: usize = 500_000;
 /// Time after which packs that wait get their segment.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
-/// Runs until every sender of receipts is gone. What was stored before a failure still gets its
+/// Runs until every sender of receipts is gone, and tells `index` what can be found from now on. What was stored before a failure still gets its
 /// segment, so that the next run reuses it.
 pub(super) fn stage(
     session: &Session<'_>,
-    chunks: &Chunks,
-    dedup: &Dedup<'_>,
+    index: Option<(&Chunks, &Dedup<'_>)>,
     progress: &Progress,
     failure: &Failure,
     stored: &Receiver<Stored<Pack>>,
@@ -49,7 +48,7 @@ pub(super) fn stage(
         if is_due && !waiting.is_empty() {
             chunk_count = 0;
             let packs = std::mem::take(&mut waiting);
-            match write(session, chunks, dedup, progress, packs) {
+            match write(session, index, progress, packs) {
                 Ok(receipt) => outcome.segments.push(receipt),
                 Err(error) => failure.raise(error),
             }
@@ -62,15 +61,16 @@ pub(super) fn stage(
 
 fn write(
     session: &Session<'_>,
-    chunks: &Chunks,
-    dedup: &Dedup<'_>,
+    index: Option<(&Chunks, &Dedup<'_>)>,
     progress: &Progress,
     packs: Vec<Stored<Pack>>,
 ) -> Result<Stored<crate::base::SegmentId>> {
     let (receipt, segment) = session.put_segment(packs)?.split();
     progress.stored_bytes.add(segment.len);
-    let ids: Vec<_> = segment.entries.iter().map(|entry| entry.id).collect();
-    chunks.apply_own(segment)?;
-    dedup.keep(ids.into_iter());
+    if let Some((chunks, dedup)) = index {
+        let ids: Vec<_> = segment.entries.iter().map(|entry| entry.id).collect();
+        chunks.apply_own(segment)?;
+        dedup.keep(ids.into_iter());
+    }
     Ok(receipt)
 }

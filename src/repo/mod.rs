@@ -16,6 +16,7 @@ pub mod tree;
 
 use std::sync::Arc;
 
+use crate::backend::with::dry_run::DryRun;
 use crate::backend::{Backend, BackendError};
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::config::Config;
@@ -60,6 +61,17 @@ impl Repository {
     /// Which config that is.
     pub fn config_head(&self) -> ConfigHead {
         self.config_head
+    }
+
+    /// The same repository, of which nothing that is written to it reaches the backend.
+    #[must_use]
+    pub fn dry_run(&self) -> Self {
+        Self {
+            backend: DryRun::new(Arc::clone(&self.backend)),
+            keyring: Arc::clone(&self.keyring),
+            config: self.config.clone(),
+            config_head: self.config_head,
+        }
     }
 
     /// Seals `body` as the object `name`, as the configuration says.

@@ -120,18 +120,6 @@ impl Snapshots {
         }
     }
 
-    /// The newest snapshot of `host` with exactly these paths in its first component.
-    pub fn parent(
-        &self,
-        host: &str,
-        paths: &[crate::format::snapshot::PathBytes],
-    ) -> Option<&Committed> {
-        self.all.iter().rev().find(|c| {
-            c.snapshot.host == host
-                && c.snapshot.components.first().is_some_and(|component| component.paths == paths)
-        })
-    }
-
     /// The last snapshot of every writer.
     pub fn heads(&self) -> Vec<Seen> {
         let mut heads: BTreeMap<WriterId, Seen> = BTreeMap::new();

@@ -21,10 +21,11 @@ thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-/// Appends `raw` to `out` in the smallest form and says which that is.
-pub fn compress_into(raw: &[u8], level: i32, out: &mut Vec<u8>) -> Codec {
+/// Appends `raw` to `out` in the smallest form that `level` of zstd finds, or as it is without a
+/// level, and says which form that is.
+pub fn compress_into(raw: &[u8], level: impl Into<Option<i32>>, out: &mut Vec<u8>) -> Codec {
     let start = out.len();
-    if !raw.is_empty() && !looks_random(raw) {
+    if let Some(level) = level.into().filter(|_| !raw.is_empty() && !looks_random(raw)) {
         // Room for one byte less than the raw form: what does not get smaller is not wanted.
         out.resize(start + raw.len() - 1, 0);
         let written = COMPRESSOR.with_borrow_mut(|slot| {
@@ -119,6 +120,13 @@ mod tests {
             assert!(stored.len() <= raw.len());
             assert_eq!(decompress(codec, stored, raw.len()), Ok(raw));
         }
+    }
+
+    #[test]
+    fn without_a_level_nothing_is_compressed() {
+        let mut stored = Vec::new();
+        assert_eq!(compress_into(&[7; 1000], None, &mut stored), Codec::Stored);
+        assert_eq!(stored, [7; 1000]);
     }
 
     #[test]

@@ -35,12 +35,13 @@ pub struct FrameShape<'a> {
     pub raw_len: u32,
 }
 
-/// Compresses and seals `raw`, the concatenation of `chunks`.
+/// Compresses with `level` of zstd, or not without one, and seals `raw`, the concatenation of
+/// `chunks`.
 pub fn seal(
     repository: RepositoryId,
     session: &Arc<SessionKey>,
     kind: FrameKind,
-    level: i32,
+    level: impl Into<Option<i32>>,
     raw: &[u8],
     chunks: Vec<FrameChunk>,
 ) -> SealedFrame {

@@ -40,6 +40,7 @@ pub mod signature;
 pub mod tag;
 #[cfg(test)]
 mod testing;
+pub mod stream;
 mod xattrs;
 
 pub use child::Child;
@@ -56,5 +57,6 @@ pub use problem::Problem;
 pub use real_pattern::RealPatterns;
 pub use roots::{Branch, Roots};
 pub use selection::{Selection, Selector};
-pub use signature::Signature;
+pub use signature::{Comparison, Settled, Signature};
+pub use stream::{OpenStream, Stream, StreamPath};
 pub use tag::Tag;

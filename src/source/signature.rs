@@ -31,15 +31,65 @@ pub struct Signature {
     pub mode: u32,
 }
 
+/// What the times of a file prove about changes after its stat. The numbers stand in the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Settled {
+    /// Nothing: the file must be read again.
+    Nothing = 0,
+    /// Its mtime counts, for whoever does not look at its ctime.
+    Content = 1,
+    /// Both times count.
+    All = 2,
+}
+
+impl Settled {
+    /// The one with this number; nothing for any other.
+    pub fn from_u8(number: u8) -> Self {
+        match number {
+            1 => Self::Content,
+            2 => Self::All,
+            _ => Self::Nothing,
+        }
+    }
+}
+
+/// What a file is not asked when it is compared with what the last run saw, for file systems that
+/// give out new inodes or change times at every mount. Times must be settled all the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Comparison {
+    /// Not its inode number.
+    pub ignore_inode: bool,
+    /// Not its ctime.
+    pub ignore_ctime: bool,
+}
+
+impl Comparison {
+    /// Whether the content that was read under `before`, whose times proved `settled`, is the one
+    /// that lies under `now`.
+    pub fn is_same(self, before: &Signature, settled: Settled, now: &Signature) -> bool {
+        let needed = if self.ignore_ctime { Settled::Content } else { Settled::All };
+        settled >= needed
+            && (self.ignore_inode || before.inode == now.inode)
+            && (self.ignore_ctime || before.ctime == now.ctime)
+            && (before.size, before.mtime, before.mode) == (now.size, now.mtime, now.mode)
+    }
+}
+
 impl Signature {
-    /// Whether equal signatures mean equal files: both times lie at least `settle` before
-    /// `scan_started`, which must be taken before the stat.
+    /// What equal signatures prove about equal files: a time counts when it lies at least `settle`
+    /// before `scan_started`, which must be taken before the stat.
     ///
     /// A file written twice in one tick of a coarse clock keeps its times; so does one written
     /// after a stat in the same tick. Times in the future prove nothing at all.
-    pub fn is_settled(&self, scan_started: Timestamp, settle: Duration) -> bool {
+    pub fn settled(&self, scan_started: Timestamp, settle: Duration) -> Settled {
         let settle = i128::try_from(settle.as_nanos()).unwrap_or(i128::MAX);
-        [self.mtime, self.ctime].into_iter().all(|t| scan_started.nanos_since(t) >= settle)
+        let counts = |time| scan_started.nanos_since(time) >= settle;
+        match (counts(self.mtime), counts(self.ctime)) {
+            (true, true) => Settled::All,
+            (true, false) => Settled::Content,
+            (false, _) => Settled::Nothing,
+        }
     }
 
     /// Fixed fields, little-endian, in the order of the structure.
@@ -100,14 +150,44 @@ mod tests {
     fn only_times_well_before_the_scan_prove_anything() {
         let now = Timestamp::new(1000, 500);
         let old = Timestamp::new(998, 500);
-        let settled = |m, c| signature(m, c).is_settled(now, SETTLE);
-        assert!(settled(old, old));
-        assert!(settled(Timestamp::new(i64::MIN, 0), old));
+        let settled = |m, c| signature(m, c).settled(now, SETTLE);
+        assert_eq!(settled(old, old), Settled::All);
+        assert_eq!(settled(Timestamp::new(i64::MIN, 0), old), Settled::All);
         for young in
             [Timestamp::new(998, 501), now, Timestamp::new(1001, 0), Timestamp::new(i64::MAX, 0)]
         {
-            assert!(!settled(young, old), "{young:?}");
-            assert!(!settled(old, young), "{young:?}");
+            assert_eq!(settled(young, old), Settled::Nothing, "{young:?}");
+            assert_eq!(settled(old, young), Settled::Content, "{young:?}");
+        }
+        for known in [Settled::Nothing, Settled::Content, Settled::All] {
+            assert_eq!(Settled::from_u8(known as u8), known);
+        }
+        assert_eq!(Settled::from_u8(3), Settled::Nothing);
+    }
+
+    #[test]
+    fn only_what_is_ignored_may_differ_and_nothing_unsettled_is_the_same() {
+        let before = signature(Timestamp::new(1, 0), Timestamp::new(2, 0));
+        let inode = Signature { inode: 7, ..before };
+        let ctime = Signature { ctime: Timestamp::new(3, 0), ..before };
+        let both = Signature { inode: 7, ..ctime };
+        let mtime = Signature { mtime: Timestamp::new(3, 0), ..before };
+        let strict = Comparison::default();
+        let no_inode = Comparison { ignore_inode: true, ..strict };
+        let no_ctime = Comparison { ignore_ctime: true, ..strict };
+        let neither = Comparison { ignore_inode: true, ignore_ctime: true };
+        for (comparison, same) in [
+            (strict, [true, false, false, false, false]),
+            (no_inode, [true, true, false, false, false]),
+            (no_ctime, [true, false, true, false, false]),
+            (neither, [true, true, true, true, false]),
+        ] {
+            for (now, same) in [before, inode, ctime, both, mtime].iter().zip(same) {
+                let is_same = |settled| comparison.is_same(&before, settled, now);
+                assert_eq!(is_same(Settled::All), same, "{comparison:?} {now:?}");
+                assert_eq!(is_same(Settled::Content), same && comparison.ignore_ctime);
+                assert!(!is_same(Settled::Nothing));
+            }
         }
     }
 }

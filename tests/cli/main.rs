@@ -15,5 +15,6 @@ mod secrets;
 mod selection;
 mod signals;
 mod storm;
+mod streams;
 mod torture;
 mod world;

@@ -1,5 +1,7 @@
 //! Backends around backends, one property each.
 
 pub mod count;
+pub mod dry_run;
 pub mod fault;
+pub mod limit;
 pub mod read_only;

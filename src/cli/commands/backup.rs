@@ -4,101 +4,71 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::ValueEnum;
-
 use crate::base::size::human;
 use crate::base::text::escape;
 use crate::base::{Error, ErrorKind, Result};
-use crate::cli::context::{Context, Ran, Tell};
+use crate::cli::backup_flags::BackupFlags;
+use crate::cli::context::{Access, Context, Ran, Tell};
 use crate::cli::exit::Outcome;
 use crate::cli::identity;
 use crate::cli::selection::SelectionArgs;
 use crate::cli::source_lists::SourceLists;
+use crate::cli::stream_flags::StreamFlags;
 use crate::cli::ui::{Ui, json, text};
-use crate::format::snapshot::State;
+use crate::format::snapshot::{Snapshot, State};
 use crate::ops;
-use crate::ops::backup::Report;
+use crate::ops::backup::{Made, Report};
 use crate::source::Selection;
 use crate::source::selection::Listener;
-
-/// Files that are read at a time when nothing is said: enough to keep a disk busy while two cores
-/// seal.
-const READ_CONCURRENCY: usize = 4;
 
 /// Make a snapshot of files and directories
 ///
 /// Reads what changed since the last snapshot of the same paths on this host, and stores what the
 /// repository does not have. Without a repository one is made in your home directory. A file that
 /// cannot be read is named and left out: the exit code is 3 then.
+///
+/// With `--stdin`, or with `--stdin-from-command -- COMMAND ARGUMENT...`, one stream is stored as
+/// a file. The command runs without a shell and sees no secret of ours; unless it ends with status
+/// 0, no snapshot is made and the exit code is 1. A stream that is empty, or shorter than half of
+/// the last one, is stored and marked as suspect: the exit code is 3 then.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Files and directories
     #[arg(value_name = "PATH")]
-    #[arg(required_unless_present_any = ["files_from", "files_from_verbatim", "files_from_raw"])]
+    #[arg(required_unless_present_any = [
+        "files_from", "files_from_verbatim", "files_from_raw", "stdin", "stdin_from_command"
+    ])]
     sources: Vec<PathBuf>,
 
     #[command(flatten)]
     lists: SourceLists,
 
     #[command(flatten)]
+    stream: StreamFlags,
+
+    #[command(flatten)]
     selection: SelectionArgs,
 
-    /// Mark the snapshot; may be given several times
-    #[arg(long, value_name = "TAG", value_delimiter = ',')]
-    tag: Vec<String>,
-
-    /// Record this host name instead of that of the system [env: PARADOS_HOST]
-    #[arg(short = 'H', long, value_name = "NAME")]
-    host: Option<String>,
-
-    /// Describe the snapshot
-    #[arg(long, value_name = "TEXT")]
-    description: Option<String>,
-
-    /// Read every file, also those that look unchanged
-    #[arg(short, long)]
-    force: bool,
-
-    /// Files to read at a time [default: 4] [env: PARADOS_READ_CONCURRENCY]
-    #[arg(long, value_name = "N")]
-    read_concurrency: Option<usize>,
-
-    /// How hard to compress [default: auto] [env: PARADOS_COMPRESSION]
-    #[arg(long, value_enum, value_name = "MODE")]
-    compression: Option<Compression>,
-}
-
-/// How hard to compress; there is no `off`, what does not shrink is stored as it is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Compression {
-    #[default]
-    Auto,
-    Fastest,
-    Better,
-    Max,
-}
-
-impl Compression {
-    /// Levels of zstd. 3 is what zstd itself prefers: 1 saves little time beside reading and
-    /// sealing, 7 is about half as fast for a few percent, 19 is for what is written once.
-    fn level(self) -> i32 {
-        match self {
-            Self::Fastest => 1,
-            Self::Auto => 3,
-            Self::Better => 7,
-            Self::Max => 19,
-        }
-    }
+    #[command(flatten)]
+    flags: BackupFlags,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let compression = compression(context, args)?;
-    let read_concurrency = read_concurrency(context, args)?;
-    let host = identity::host_of(args.host.as_ref(), &context.environment)?;
+    let Args { flags, stream, .. } = args;
+    flags.verify()?;
+    let environment = &context.environment;
+    let (level, read_concurrency) =
+        (flags.level(environment)?, flags.read_concurrency(environment)?);
+    let (host, time) = (flags.host(environment)?, flags.time()?);
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+    let source = stream.stream(&args.sources, environment)?;
+    context.stdin_is_data.set(stream.stdin);
     let selection = selection(context, args)?;
     let sources = sources(context, args, &cwd)?;
-    let (opened, made) = context.open_or_make()?;
+    let (opened, made) = match flags.dry_run {
+        true => (context.open(Access::Read)?, None),
+        false => context.open_or_make()?,
+    };
     let ui = &context.ui;
     if let Some(made) = made {
         ui.embedded_made(&made)?;
@@ -106,18 +76,25 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let options = ops::backup::Options {
         sources,
         cwd,
+        stream: source,
+        allow_suspect: stream.allow_suspect,
+        time,
         host,
         user: identity::user(),
-        tags: args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect(),
-        force: args.force,
+        tags: flags.tags(),
+        parent: flags.parent.clone(),
+        force: flags.force,
         is_watched: ui.shows_progress(),
+        comparison: flags.comparison(),
+        dry_run: flags.dry_run,
+        skip_if_unchanged: flags.skip_if_unchanged,
         max_memory: context.settings.max_memory,
-        level: compression.level(),
+        level,
         read_concurrency,
         exclude: context.own_paths(&opened.repository),
         selection,
         cache_dir: opened.cache_dir.clone(),
-        description: args.description.clone(),
+        description: flags.description.clone(),
         program: identity::program(),
     };
     let ran = context.run(Tell::AtOnce("archival"), |run| {
@@ -166,38 +143,9 @@ fn selection(context: &Context, args: &Args) -> Result<Selection> {
     Ok(selection)
 }
 
-fn compression(context: &Context, args: &Args) -> Result<Compression> {
-    if let Some(compression) = args.compression {
-        return Ok(compression);
-    }
-    let Some(word) = context.environment.text("PARADOS_COMPRESSION")? else {
-        return Ok(Compression::default());
-    };
-    Compression::from_str(&word, true).map_err(|_| {
-        Error::new(ErrorKind::Usage, format!("PARADOS_COMPRESSION cannot be {word:?}"))
-            .hint("It is `auto`, `fastest`, `better` or `max`.")
-    })
-}
-
-fn read_concurrency(context: &Context, args: &Args) -> Result<usize> {
-    let count = match args.read_concurrency {
-        Some(count) => Some(count),
-        None => match context.environment.text("PARADOS_READ_CONCURRENCY")? {
-            None => None,
-            Some(text) => Some(text.trim().parse().map_err(|_| {
-                Error::new(ErrorKind::Usage, "PARADOS_READ_CONCURRENCY is not a number")
-            })?),
-        },
-    };
-    match count {
-        Some(0) => Err(Error::new(ErrorKind::Usage, "at least one file is read at a time")),
-        count => Ok(count.unwrap_or(READ_CONCURRENCY)),
-    }
-}
-
 fn print_json(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
     let Ran { report, progress, .. } = ran;
-    let snapshot = &report.snapshot.snapshot;
+    let snapshot = &report.snapshot;
     ui.json(&json::BackupSummary {
         message_type: "summary",
         files_new: progress.files_new.get(),
@@ -216,7 +164,11 @@ fn print_json(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
         total_duration: ran.elapsed.as_secs_f64(),
         error_count: ran.problem_count,
         parent: report.parent.map(|id| id.to_hex()),
-        snapshot_id: report.snapshot.id.to_hex(),
+        snapshot_id: match report.made {
+            Made::Snapshot(id) => Some(id.to_hex()),
+            Made::Unchanged | Made::Nothing => None,
+        },
+        dry_run: (report.made == Made::Nothing).then_some(true),
     })
 }
 
@@ -236,7 +188,8 @@ fn print_text(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
     ))?;
     let added = progress.new_data_bytes.get() + progress.new_metadata_bytes.get();
     let stored = progress.stored_bytes.get();
-    ui.tell(&format!("Added to the repository: {} ({} stored)", human(added), human(stored)))?;
+    let verb = if report.made == Made::Nothing { "Would add" } else { "Added" };
+    ui.tell(&format!("{verb} to the repository: {} ({} stored)", human(added), human(stored)))?;
     if ui.verbose {
         let chunks = progress.new_data_chunks.get() + progress.new_metadata_chunks.get();
         let packs = text::count(progress.stored_packs.get(), "pack");
@@ -249,12 +202,22 @@ fn print_text(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
     ui.tell(&format!("processed {files}, {bytes} in {elapsed}"))?;
     if ran.problem_count > 0 {
         let problems = text::count(ran.problem_count, "problem");
-        let is_whole =
-            report.snapshot.snapshot.components.iter().all(|c| c.state == State::Complete);
-        ui.tell(&match is_whole {
-            true => format!("{problems} of the repository; the snapshot is whole"),
-            false => format!("{problems}: the snapshot lacks what could not be read"),
-        })?;
+        ui.tell(&format!("{problems}{}", verdict(&report.snapshot)))?;
     }
-    ui.tell(&format!("snapshot {} saved", report.snapshot.id.short()))
+    ui.tell(&match (report.made, report.parent) {
+        (Made::Snapshot(id), _) => format!("snapshot {} saved", id.short()),
+        (Made::Unchanged, Some(parent)) => {
+            format!("nothing changed since snapshot {}: no new one was made", parent.short())
+        }
+        (Made::Unchanged | Made::Nothing, _) => "nothing was written".to_owned(),
+    })
+}
+
+/// What problems mean for a snapshot.
+fn verdict(snapshot: &Snapshot) -> &'static str {
+    match snapshot.components.iter().map(|c| c.state).max_by_key(|state| *state as u8) {
+        None | Some(State::Complete) => " of the repository; the snapshot is whole",
+        Some(State::Incomplete) => ": the snapshot lacks what could not be read",
+        Some(State::Suspect) => ": the snapshot may not hold what it should",
+    }
 }

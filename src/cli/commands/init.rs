@@ -29,9 +29,10 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Cipher::Auto)]
     cipher: Cipher,
 
-    /// Length of a full pack, at most 128M
-    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = size::parse)]
-    pack_size: u64,
+    /// Length of a full pack, at most 128M; a number without unit is in MiB [default: 16] [env:
+    /// PARADOS_PACK_SIZE]
+    #[arg(long, value_name = "SIZE", value_parser = parse_pack_size)]
+    pack_size: Option<u64>,
 
     /// Make no recovery code
     #[arg(long)]
@@ -65,7 +66,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
                  your home directory.",
             ));
     };
-    let creation = creation(args)?;
+    let creation = creation(context, args)?;
     let backend = backend::create(location, &context.backend_options(Access::Write))?;
     refuse_existing(&*backend)?;
     let (secret, key_file) = first_secret(context)?;
@@ -101,9 +102,29 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-fn creation(args: &Args) -> Result<Creation> {
+/// A size as in restic, where it is a number of MiB, or with a unit.
+fn parse_pack_size(text: &str) -> Result<u64, String> {
+    match text.trim().parse::<u64>() {
+        Ok(mib) => Ok(mib.saturating_mul(size::MIB)),
+        Err(_) => size::parse(text),
+    }
+}
+
+fn pack_size(context: &Context, args: &Args) -> Result<u64> {
+    if let Some(len) = args.pack_size {
+        return Ok(len);
+    }
+    match context.environment.text("PARADOS_PACK_SIZE")? {
+        None => Ok(Creation::default().pack_len.into()),
+        Some(text) => parse_pack_size(&text).map_err(|why| {
+            Error::new(ErrorKind::Usage, format!("could not use PARADOS_PACK_SIZE: {why}"))
+        }),
+    }
+}
+
+fn creation(context: &Context, args: &Args) -> Result<Creation> {
     let (least, most) = (crate::format::config::PACK_LEN_MIN, crate::format::config::PACK_LEN_MAX);
-    let pack_len = u32::try_from(args.pack_size)
+    let pack_len = u32::try_from(pack_size(context, args)?)
         .ok()
         .filter(|len| (least..=most).contains(len))
         .ok_or_else(|| {

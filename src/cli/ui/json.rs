@@ -298,7 +298,11 @@ pub(crate) struct BackupSummary {
     pub(crate) error_count: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) parent: Option<String>,
-    pub(crate) snapshot_id: String,
+    /// Absent where no snapshot was made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) snapshot_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) dry_run: Option<bool>,
 }
 
 /// `summary` of `restore`.

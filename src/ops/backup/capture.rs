@@ -3,16 +3,17 @@
 use std::sync::{Arc, Mutex};
 
 use super::Options;
+use super::source::Source;
 use crate::base::{Error, ErrorKind, Result};
 use crate::chunk::{Chunker, GearTable, Params};
 use crate::format::config::Config;
 use crate::ops::Run;
 use crate::pipeline::scan::LastRun;
-use crate::pipeline::{self, Backup, BackupResult, MemoryPlan};
+use crate::pipeline::{self, Backup, BackupResult, MemoryPlan, Sources};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::Session;
-use crate::source::{Exclusion, Roots, Selector};
+use crate::source::{Exclusion, Selector};
 
 /// Packs that are put at a time on a disk, and elsewhere.
 const PUT_COUNT_LOCAL: usize = 2;
@@ -23,7 +24,9 @@ pub(super) struct Capture<'a> {
     pub(super) repository: &'a Repository,
     pub(super) chunks: &'a Chunks,
     pub(super) session: &'a Session<'a>,
-    pub(super) roots: &'a Roots,
+    pub(super) source: &'a Source<'a>,
+    /// The encoded entry that a stream had in the parent.
+    pub(super) before: Option<&'a [u8]>,
     pub(super) last_run: &'a LastRun<'a>,
     /// Whether to count what there is to read.
     pub(super) counts_first: bool,
@@ -50,7 +53,7 @@ impl Capture<'_> {
         let plan = MemoryPlan::new(options.max_memory, config.pack_len)?;
         let is_local = self.repository.backend().location().scheme() == "local";
         let put_count = if is_local { PUT_COUNT_LOCAL } else { PUT_COUNT_REMOTE };
-        let selector = Selector::new(&options.selection, &self.roots.devices);
+        let selector = Selector::new(&options.selection, self.source.devices());
         let excluded = Mutex::new(Vec::new());
         let note_excluded = |path| {
             excluded.lock().expect("no thread panics while it holds the lock").push(path);
@@ -60,7 +63,7 @@ impl Capture<'_> {
             chunks: self.chunks,
             session: self.session,
             chunker: &chunker(self.repository, config)?,
-            roots: self.roots,
+            sources: self.sources(),
             exclusion: &exclusion(options),
             selector: &selector,
             excluded: &note_excluded,
@@ -71,6 +74,7 @@ impl Capture<'_> {
             level: options.level,
             read_count: options.read_concurrency.max(1),
             put_count: put_count.min(plan.packs_in_flight),
+            is_kept: !options.dry_run,
             clock: run.clock,
             problems: run.problems,
             progress: run.progress,
@@ -79,6 +83,13 @@ impl Capture<'_> {
         let result = pipeline::backup(&job)?;
         let excluded = excluded.into_inner().expect("no thread panics while it holds the lock");
         Ok(Captured { result, excluded, notices: selector.take_notices() })
+    }
+
+    fn sources(&self) -> Sources<'_> {
+        match self.source {
+            Source::Trees(roots) => Sources::Trees(roots),
+            Source::Stream(stream) => Sources::Stream(stream, self.before),
+        }
     }
 }
 

@@ -5,7 +5,9 @@ use std::collections::HashSet;
 use crate::base::{SegmentId, SessionId};
 use crate::format::snapshot::PathBytes;
 use crate::format::wire::Cursor;
+use crate::pipeline::scan::ParentRows;
 use crate::repo::chunks::Chunks;
+use crate::repo::snapshots::Committed;
 
 /// Stands for one set of sources on one host.
 pub(super) fn scope(host: &str, paths: &[PathBytes]) -> [u8; 32] {
@@ -31,19 +33,17 @@ pub(super) struct LastEpoch {
 }
 
 impl LastEpoch {
-    /// The epoch whose rows describe `parent` and may be taken over without asking for each chunk.
-    pub(super) fn of_parent(
-        chunks: &Chunks,
-        scope: &[u8; 32],
-        parent: Option<SessionId>,
-    ) -> Option<u64> {
+    /// The rows that describe `parent`, if they may be taken over without asking for each chunk.
+    pub(super) fn of_parent(chunks: &Chunks, parent: &Committed) -> Option<ParentRows> {
         if chunks.is_degraded() {
             return None;
         }
-        let last = Self::read(chunks, scope)?;
+        let component = parent.snapshot.components.first()?;
+        let scope = scope(&parent.snapshot.host, &component.paths);
+        let last = Self::read(chunks, &scope)?;
         // Without a segment of then, others would not find what is taken over.
-        let is_sound = Some(last.snapshot) == parent && last.segments.is_subset(&chunks.segments());
-        is_sound.then_some(last.epoch)
+        let is_sound = last.snapshot == parent.id && last.segments.is_subset(&chunks.segments());
+        is_sound.then_some(ParentRows { scope, epoch: last.epoch })
     }
 
     fn read(chunks: &Chunks, scope: &[u8; 32]) -> Option<Self> {

@@ -1,28 +1,37 @@
-//! Makes a snapshot of directory trees.
+//! Makes a snapshot of directory trees, or of one stream.
 
 mod capture;
+mod ending;
 mod epoch;
 mod parent;
 mod record;
+mod source;
+mod suspicion;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::capture::{Capture, Captured};
+use self::ending::Ending;
 use self::epoch::LastEpoch;
 use self::record::Record;
+use self::source::Source;
 use self::writer::Writer;
-use super::{DAMAGED_KEY, Run, closing_notices, decode_packs, open_chunks};
-use crate::base::{Error, ErrorKind, Result, SessionId};
-use crate::format::snapshot::PathBytes;
-use crate::index::Rows;
+use super::{DAMAGED_KEY, Run, closing_notices, decode_packs, open_chunks, subtree};
+use crate::base::{Error, ErrorKind, Result, SessionId, Timestamp};
+use crate::format::entry::TreeRef;
+use crate::format::snapshot::{Snapshot, State};
+use crate::index::{Rows, UntouchedRows};
 use crate::pipeline::scan::LastRun;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
-use crate::repo::session::{Recheck, Session};
+use crate::repo::reader::Reader;
+use crate::repo::session::Session;
 use crate::repo::snapshots::{Committed, Snapshots};
-use crate::source::{Roots, Selection};
+use crate::source::{Comparison, Selection, Stream};
 
 /// Times that a run starts over because prunes endangered what it relied on.
 const ATTEMPT_COUNT_MAX: usize = 5;
@@ -34,20 +43,34 @@ pub struct Options {
     pub sources: Vec<PathBuf>,
     /// Where relative ones start.
     pub cwd: PathBuf,
+    /// What is read instead of files and directories.
+    pub stream: Option<Stream>,
+    /// Take a stream for what it should be, also when it is empty or far shorter than before.
+    pub allow_suspect: bool,
+    /// Time of the snapshot, instead of the present.
+    pub time: Option<Timestamp>,
     /// Name of the host.
     pub host: String,
     /// Name of the user.
     pub user: String,
     /// Tags.
     pub tags: Vec<String>,
-    /// Read every file, also those that look unchanged.
+    /// Compare with this snapshot, as typed, instead of the newest one of the same sources.
+    pub parent: Option<String>,
+    /// Compare with none: read every file, also those that look unchanged.
     pub force: bool,
     /// Whether somebody watches the progress, who wants to know how much is left.
     pub is_watched: bool,
+    /// How files are compared with those of the parent.
+    pub comparison: Comparison,
+    /// Write nothing, neither to the repository nor about it to the cache.
+    pub dry_run: bool,
+    /// Make no snapshot when there is nothing new since the parent.
+    pub skip_if_unchanged: bool,
     /// Bound on memory in bytes.
     pub max_memory: u64,
-    /// zstd level for file content.
-    pub level: i32,
+    /// zstd level for file content; without one it is stored as it is.
+    pub level: Option<i32>,
     /// Files that are read at a time.
     pub read_concurrency: usize,
     /// Left out of every source: repository, cache, key file.
@@ -65,14 +88,27 @@ pub struct Options {
 /// What was stored; counts are in the progress of the run.
 #[derive(Debug)]
 pub struct Report {
-    /// The new snapshot.
-    pub snapshot: Committed,
-    /// The snapshot that unchanged files were taken from.
+    /// The snapshot, or what it would say if it had been made; its segments are not among it.
+    pub snapshot: Snapshot,
+    /// The id of the new snapshot.
+    pub made: Made,
+    /// The snapshot that the sources were compared with.
     pub parent: Option<SessionId>,
     /// Paths that were left out.
     pub excluded: Vec<Vec<u8>>,
     /// What a person may want to know.
     pub notices: Vec<String>,
+}
+
+/// What a run left in the repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// A snapshot.
+    Snapshot(SessionId),
+    /// None: there is nothing new since the parent.
+    Unchanged,
+    /// Nothing: it was a dry run.
+    Nothing,
 }
 
 /// Makes a snapshot.
@@ -81,84 +117,137 @@ pub struct Report {
 /// When no source can be read, or the repository cannot be written. A file that cannot be read is
 /// a problem instead.
 pub fn backup(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
-    let roots = Roots::find(&options.sources, &options.cwd)?;
-    for problem in &roots.problems {
-        run.problems.push(problem.clone().into());
-    }
-    let (chunks, mut notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
-    for attempt in 1.. {
-        let verified_only = attempt > 1;
-        match attempt_once(repository, &chunks, &roots, options, run, verified_only)? {
-            Some(mut report) => {
-                closing_notices(&chunks, &mut notices);
-                report.notices.splice(..0, notices);
-                return Ok(report);
-            }
-            None if attempt == ATTEMPT_COUNT_MAX => break,
-            None => {}
+    let repository = match options.dry_run {
+        true => Arc::new(repository.dry_run()),
+        false => Arc::clone(repository),
+    };
+    let source = Source::find(options, run)?;
+    let (chunks, mut notices) = open_chunks(&repository, options.cache_dir.as_ref(), run)?;
+    for attempt in 1..=ATTEMPT_COUNT_MAX {
+        let backup = Backup { repository: &repository, chunks: &chunks, source: &source, options };
+        if let Some(mut report) = backup.attempt(run, attempt > 1)? {
+            closing_notices(&chunks, &mut notices);
+            report.notices.splice(..0, notices);
+            return Ok(report);
+        }
+        if matches!(source, Source::Stream(_)) {
+            // It cannot be read again.
+            break;
         }
     }
     Err(Error::new(ErrorKind::Busy, "prunes endangered this backup again and again")
         .hint("Run it when fewer prunes are running; it reuses what was stored."))
 }
 
-/// One session. `None` when another look found that it relied on packs that are about to go.
-fn attempt_once(
-    repository: &Arc<Repository>,
-    chunks: &Chunks,
-    roots: &Roots,
-    options: &Options,
-    run: &Run<'_>,
-    verified_only: bool,
-) -> Result<Option<Report>> {
-    let started = run.clock.now();
-    // The order matters: generations, then packs, then snapshots.
-    let mut session = Session::start(repository)?;
-    run.problems.extend(session.take_problems());
-    let damaged = decode_packs(&chunks.meta_get(DAMAGED_KEY).unwrap_or_default());
-    chunks.list_packs(&session.first_look().endangered.union(&damaged).copied().collect())?;
-    let mut snapshots = Snapshots::read(repository)?;
-    run.problems.extend(std::mem::take(&mut snapshots.problems));
-    let paths: Vec<PathBytes> = roots.paths.iter().cloned().map(PathBytes).collect();
-    let parent = parent::choose(&snapshots, &options.host, &paths, run);
-    let scope = epoch::scope(&options.host, &paths);
-    let may_take_over = !options.force && !verified_only && parent.is_some();
-    let epoch = if may_take_over { LastEpoch::of_parent(chunks, &scope, parent) } else { None };
-    let next_epoch = epoch::of_session(session.id());
-    let last_run = LastRun { rows: chunks as &dyn Rows, scope, epoch };
-    let problems_before = run.problems.count();
-    let capture = Capture {
-        repository,
-        chunks,
-        session: &session,
-        roots,
-        last_run: &last_run,
-        counts_first: options.is_watched && parent.is_none(),
-        next_epoch,
-    };
-    let Captured { result, excluded, notices } = capture.run(options, run)?;
-    let problem_count = run.problems.count() - problems_before + roots.problems.len() as u64;
-    let writer = Writer::next(chunks);
-    let seen = snapshots.heads();
-    let tree = result.tree;
-    let record = Record { started, paths, tree, problem_count, parent, writer, seen };
-    let root = session.put_root(record.to_snapshot(options, run), &result.segments)?;
-    let Recheck::Sound(root) = session.recheck(root, &|pack| chunks.is_alive(pack))? else {
-        return Ok(None);
-    };
-    // Files taken over without asking for their chunks rely on the parent being kept.
-    if let Some(parent) = parent.filter(|_| epoch.is_some())
-        && Snapshots::read_tombed(repository, run.problems)?.contains(&parent)
-    {
-        return Ok(None);
+/// One set of sources on its way into the repository.
+struct Backup<'a> {
+    repository: &'a Arc<Repository>,
+    chunks: &'a Chunks,
+    source: &'a Source<'a>,
+    options: &'a Options,
+}
+
+impl Backup<'_> {
+    /// One session. `None` when another look found that it relied on packs that are about to go.
+    fn attempt(&self, run: &Run<'_>, verified_only: bool) -> Result<Option<Report>> {
+        let Self { repository, chunks, source, options } = *self;
+        let time = options.time.unwrap_or_else(|| run.clock.now());
+        // The order matters: generations, then packs, then snapshots.
+        let mut session = Session::start(repository)?;
+        run.problems.extend(session.take_problems());
+        let damaged = decode_packs(&chunks.meta_get(DAMAGED_KEY).unwrap_or_default());
+        chunks.list_packs(&session.first_look().endangered.union(&damaged).copied().collect())?;
+        let mut snapshots = Snapshots::read(repository)?;
+        run.problems.extend(std::mem::take(&mut snapshots.problems));
+        let parent = parent::choose(&snapshots, options, source, time)?;
+        if let Some(component) = parent.and_then(|parent| parent.snapshot.components.first()) {
+            // A guess that is good enough for the time that is left.
+            run.progress.files_total.set(component.statistics.file_count);
+            run.progress.bytes_total.set(component.statistics.content_bytes);
+        }
+        let paths = source.paths();
+        let scope = epoch::scope(&options.host, &paths);
+        let taken_over = parent
+            .filter(|_| !verified_only)
+            .and_then(|parent| LastEpoch::of_parent(chunks, parent));
+        let untouched = UntouchedRows(chunks);
+        let rows: &dyn Rows = if options.dry_run { &untouched } else { chunks };
+        let comparison = options.comparison;
+        let last_run = LastRun { rows, scope, parent: taken_over, comparison };
+        let next_epoch = epoch::of_session(session.id());
+        let problems_before = run.problems.count();
+        let before = self.stream_before(parent);
+        let capture = Capture {
+            repository,
+            chunks,
+            session: &session,
+            source,
+            before: before.as_deref(),
+            last_run: &last_run,
+            counts_first: options.is_watched && parent.is_none(),
+            next_epoch,
+        };
+        let Captured { result, excluded, notices } = capture.run(options, run)?;
+        let tree = result.tree;
+        let is_suspect = self.is_suspect(&snapshots, tree, run);
+        let problem_count = run.problems.count() - problems_before + source.problem_count();
+        let state = match problem_count {
+            _ if is_suspect => State::Suspect,
+            0 => State::Complete,
+            _ => State::Incomplete,
+        };
+        let writer = Writer::next(chunks);
+        let seen = snapshots.heads();
+        let (kind, parent_id) = (source.kind(), parent.map(|parent| parent.id));
+        let record = Record {
+            time,
+            kind,
+            paths,
+            tree,
+            state,
+            problem_count,
+            parent: parent_id,
+            writer,
+            seen,
+        };
+        let snapshot = record.to_snapshot(options, run);
+        let ending = Ending {
+            repository,
+            chunks,
+            options,
+            session: &session,
+            segments: &result.segments,
+            parent,
+            takes_over: taken_over.is_some(),
+            scope,
+            epoch: next_epoch,
+            writer,
+        };
+        let Some(made) = ending.run(snapshot.clone(), run)? else { return Ok(None) };
+        run.problems.extend(chunks.take_problems());
+        Ok(Some(Report { snapshot, made, parent: parent_id, excluded, notices }))
     }
-    let committed = session.commit(root)?;
-    let segments = chunks.segments();
-    LastEpoch { epoch: next_epoch, snapshot: committed.id, segments }.write(chunks, &scope);
-    writer.keep(chunks);
-    if !damaged.is_empty() {
-        chunks.meta_put(DAMAGED_KEY, &[]);
+
+    /// Whether a stream is not what was expected, and nobody said that it is; reports why.
+    fn is_suspect(&self, snapshots: &Snapshots, tree: Option<TreeRef>, run: &Run<'_>) -> bool {
+        if self.options.allow_suspect {
+            return false;
+        }
+        let len = tree.map_or(0, |tree| tree.content_bytes);
+        let last_len = parent::sound_len(snapshots, self.options, self.source);
+        let doubt = suspicion::about(self.source, len, last_len);
+        let is_suspect = doubt.is_some();
+        run.problems.extend(doubt);
+        is_suspect
     }
-    run.problems.extend(chunks.take_problems());
-    Ok(Some(Report { snapshot: committed, parent, excluded, notices }))
+
+    /// The encoded entry that a stream has in the parent. One that cannot be read counts as new: a
+    /// damaged snapshot must not keep the next one from being made.
+    fn stream_before(&self, parent: Option<&Committed>) -> Option<Vec<u8>> {
+        let Source::Stream(stream) = self.source else { return None };
+        let root = parent?.snapshot.components.first()?.root;
+        let reader = Reader::new(self.repository, self.chunks);
+        let found = subtree::find(&reader, root, &stream.path().to_bytes()).ok()?;
+        found.map(|entry| entry.encode())
+    }
 }

@@ -1,22 +1,63 @@
 //! Which snapshot a run compares its sources with.
 
-use crate::base::SessionId;
-use crate::format::snapshot::PathBytes;
-use crate::ops::Run;
-use crate::repo::snapshots::Snapshots;
+use super::Options;
+use super::source::Source;
+use crate::base::{Error, ErrorKind, Result, Timestamp};
+use crate::format::snapshot::{Component, PathBytes, State};
+use crate::repo::snapshots::{Committed, Snapshots};
 
-/// The newest snapshot of the same paths on this host.
-pub(super) fn choose(
+/// The snapshot that was asked for, or else the newest one of the same sources on this host that is
+/// not newer than `time`; none when everything is to be read.
+///
+/// # Errors
+/// When there is not the one that was asked for.
+pub(super) fn choose<'s>(
+    snapshots: &'s Snapshots,
+    options: &'s Options,
+    source: &Source<'_>,
+    time: Timestamp,
+) -> Result<Option<&'s Committed>> {
+    if options.force {
+        return Ok(None);
+    }
+    let newest = || of_source(snapshots, options, source).find(|c| c.snapshot.time <= time);
+    match options.parent.as_deref() {
+        None => Ok(newest()),
+        Some("latest") => newest().map(Some).ok_or_else(|| {
+            let message = "there is no snapshot of these sources on this host to be the parent";
+            Error::new(ErrorKind::NotFound, message)
+                .hint("Leave `--parent` out, or give it the id of a snapshot.")
+        }),
+        Some(word) => snapshots.resolve(word).map(Some),
+    }
+}
+
+/// Length of the stream when it was last found in order.
+pub(super) fn sound_len(
     snapshots: &Snapshots,
-    host: &str,
-    paths: &[PathBytes],
-    run: &Run<'_>,
-) -> Option<SessionId> {
-    snapshots.parent(host, paths).map(|committed| {
-        // A guess that is good enough for the time that is left.
-        let statistics = committed.snapshot.components[0].statistics;
-        run.progress.files_total.set(statistics.file_count);
-        run.progress.bytes_total.set(statistics.content_bytes);
-        committed.id
+    options: &Options,
+    source: &Source<'_>,
+) -> Option<u64> {
+    of_source(snapshots, options, source)
+        .filter_map(|committed| committed.snapshot.components.first())
+        .find(|component| component.state != State::Suspect)
+        .map(|component| component.statistics.content_bytes)
+}
+
+/// Snapshots of exactly these sources on this host, newest first.
+fn of_source<'s>(
+    snapshots: &'s Snapshots,
+    options: &'s Options,
+    source: &Source<'_>,
+) -> impl Iterator<Item = &'s Committed> {
+    let (kind, paths) = (source.kind(), source.paths());
+    snapshots.all.iter().rev().filter(move |committed| {
+        let snapshot = &committed.snapshot;
+        let component = snapshot.components.first();
+        snapshot.host == options.host && component.is_some_and(|c| is_of(c, kind, &paths))
     })
+}
+
+fn is_of(component: &Component, kind: &str, paths: &[PathBytes]) -> bool {
+    component.kind == kind && component.paths == paths
 }

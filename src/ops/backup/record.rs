@@ -9,9 +9,11 @@ use crate::ops::Run;
 
 /// What only the run knows.
 pub(super) struct Record {
-    pub(super) started: Timestamp,
+    pub(super) time: Timestamp,
+    pub(super) kind: &'static str,
     pub(super) paths: Vec<PathBytes>,
     pub(super) tree: Option<TreeRef>,
+    pub(super) state: State,
     pub(super) problem_count: u64,
     pub(super) parent: Option<SessionId>,
     pub(super) writer: Writer,
@@ -27,7 +29,7 @@ impl Record {
         Snapshot {
             components: vec![self.component(run)],
             recovery_point: None,
-            time: self.started,
+            time: self.time,
             finished: run.clock.now(),
             host: options.host.clone(),
             user: options.user.clone(),
@@ -44,14 +46,13 @@ impl Record {
     }
 
     fn component(&self, run: &Run<'_>) -> Component {
-        let is_whole = self.problem_count == 0;
         Component {
-            name: "files".to_owned(),
-            kind: "files".to_owned(),
+            name: self.kind.to_owned(),
+            kind: self.kind.to_owned(),
             tier: None,
             root: self.tree,
             statistics: statistics(run, self.problem_count),
-            state: if is_whole { State::Complete } else { State::Incomplete },
+            state: self.state,
             paths: self.paths.clone(),
         }
     }

@@ -1,4 +1,4 @@
-//! Who writes on this host, and how many snapshots it has written.
+//! The writer on this host with the number of its next snapshot.
 
 use crate::base::WriterId;
 use crate::format::wire::Cursor;

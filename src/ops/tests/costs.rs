@@ -53,7 +53,7 @@ fn tree_of(world: &World, threads: usize, read_concurrency: usize) -> ChunkId {
     let counts = Counts::default();
     let report =
         pool.install(|| backup::backup(&world.repository, &options, &counts.run())).unwrap();
-    report.snapshot.snapshot.components[0].root.unwrap().id
+    report.snapshot.components[0].root.unwrap().id
 }
 
 #[test]

@@ -22,21 +22,21 @@ use crate::seal::slot::Secret;
 use crate::source::Selection;
 
 /// A repository and a source in a directory of their own.
-struct World {
-    dir: tempfile::TempDir,
-    repository: Arc<Repository>,
+pub(super) struct World {
+    pub(super) dir: tempfile::TempDir,
+    pub(super) repository: Arc<Repository>,
 }
 
 /// Counters of one run.
-#[derive(Default)]
-struct Counts {
-    problems: Problems,
-    progress: Progress,
-    cancel: Cancel,
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    pub(super) problems: Problems,
+    pub(super) progress: Progress,
+    pub(super) cancel: Cancel,
 }
 
 impl Counts {
-    fn run(&self) -> Run<'_> {
+    pub(super) fn run(&self) -> Run<'_> {
         Run {
             clock: &SystemClock,
             problems: &self.problems,
@@ -47,7 +47,7 @@ impl Counts {
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("repository");
         let location: Location = path.to_str().unwrap().parse().unwrap();
@@ -60,21 +60,28 @@ impl World {
         Self { dir, repository }
     }
 
-    fn source(&self) -> PathBuf {
+    pub(super) fn source(&self) -> PathBuf {
         self.dir.path().join("source")
     }
 
-    fn backup_options(&self, source: &Path) -> backup::Options {
+    pub(super) fn backup_options(&self, source: &Path) -> backup::Options {
         backup::Options {
             sources: vec![source.to_path_buf()],
             cwd: PathBuf::from("/"),
             host: "host".into(),
             user: "user".into(),
             tags: vec![],
+            stream: None,
+            allow_suspect: false,
+            time: None,
+            parent: None,
             force: false,
             is_watched: false,
+            comparison: crate::source::Comparison::default(),
+            dry_run: false,
+            skip_if_unchanged: false,
             max_memory: 512 << 20,
-            level: 3,
+            level: Some(3),
             read_concurrency: 2,
             exclude: vec![],
             selection: Selection::default(),
@@ -84,7 +91,7 @@ impl World {
         }
     }
 
-    fn backup(&self) -> (backup::Report, Counts) {
+    pub(super) fn backup(&self) -> (backup::Report, Counts) {
         self.backup_at(&SystemClock)
     }
 
@@ -136,7 +143,7 @@ impl World {
         Arc::new(Repository::open(store, &mut |_| secret()).unwrap())
     }
 
-    fn restore(&self, name: &str) -> (PathBuf, Counts) {
+    pub(super) fn restore(&self, name: &str) -> (PathBuf, Counts) {
         self.restore_of(&self.source(), name)
     }
 
@@ -155,7 +162,7 @@ impl World {
         (target, counts)
     }
 
-    fn check(&self) -> check::Report {
+    pub(super) fn check(&self) -> check::Report {
         let counts = Counts::default();
         let cache_dir = Some(self.dir.path().join("cache"));
         let options = check::Options { read_data: true, cache_dir, max_memory: 512 << 20 };
@@ -163,14 +170,14 @@ impl World {
     }
 }
 
-fn noise(seed: u64, len: usize) -> Vec<u8> {
+pub(super) fn noise(seed: u64, len: usize) -> Vec<u8> {
     let mut bytes = vec![0; len];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
 }
 
 /// Every path below `dir` with what a restore must bring back.
-fn describe(dir: &Path) -> BTreeMap<PathBuf, String> {
+pub(super) fn describe(dir: &Path) -> BTreeMap<PathBuf, String> {
     let mut found = BTreeMap::new();
     let mut open = vec![dir.to_path_buf()];
     while let Some(path) = open.pop() {
@@ -198,7 +205,7 @@ fn describe(dir: &Path) -> BTreeMap<PathBuf, String> {
     found
 }
 
-fn fill(source: &Path) {
+pub(super) fn fill(source: &Path) {
     fs::write(source.join("empty"), b"").unwrap();
     fs::write(source.join("small"), b"hello").unwrap();
     fs::write(source.join("random"), noise(1, 3_000_000)).unwrap();
@@ -221,7 +228,7 @@ fn a_directory_comes_back_identical() {
     fill(&world.source());
     let (report, counts) = world.backup();
     assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
-    assert_eq!(report.snapshot.snapshot.components[0].statistics.file_count, 506);
+    assert_eq!(report.snapshot.components[0].statistics.file_count, 506);
     let (target, counts) = world.restore("target");
     assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
     assert_eq!(describe(&target), describe(&world.source()));
@@ -305,7 +312,8 @@ fn a_snapshot_that_was_taken_away_is_missed() {
     fill(&world.source());
     let (first, _) = world.backup();
     world.backup();
-    let name = first.snapshot.id.to_hex();
+    let backup::Made::Snapshot(id) = first.made else { panic!("{first:?}") };
+    let name = id.to_hex();
     fs::remove_file(world.dir.path().join("repository/snapshots").join(&name)).unwrap();
     let findings = world.check().findings;
     assert!(findings.iter().any(|f| f.object.contains(&name)), "{findings:?}");
