@@ -215,7 +215,7 @@ pub const BACKENDS: &[Scheme] = &[
 /// [`BackendError::NoRepository`] when the directory does not exist. Places on a network are not
 /// asked before the first real request.
 pub fn open(location: &Location, options: &Options) -> Result<Arc<dyn Backend>, BackendError> {
-    let backend = (scheme_of(location).open)(location, options)?;
+    let backend = with::log::Logged::around((scheme_of(location).open)(location, options)?);
     let backend = with::limit::within(backend, options.limits);
     Ok(if options.writable { backend } else { with::read_only::ReadOnly::new(backend) })
 }
@@ -227,7 +227,7 @@ pub fn open(location: &Location, options: &Options) -> Result<Arc<dyn Backend>, 
 /// When the directory cannot be made, or as [`open`].
 pub fn create(location: &Location, options: &Options) -> Result<Arc<dyn Backend>, BackendError> {
     let options = Options { writable: true, ..options.clone() };
-    let backend = (scheme_of(location).create)(location, &options)?;
+    let backend = with::log::Logged::around((scheme_of(location).create)(location, &options)?);
     Ok(with::limit::within(backend, options.limits))
 }
 

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     Full,
     /// Somebody else holds what is needed.
     Busy,
+    /// A stored time and the clock of this host contradict each other.
+    Clock,
     /// A person asked to stop.
     Cancelled,
     /// Our mistake.

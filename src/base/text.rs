@@ -20,6 +20,24 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
+/// Escapes as [`escape`] does, except for backslashes: for a message whose names may have been
+/// escaped before.
+pub fn printable(message: &str) -> String {
+    let mut text = String::with_capacity(message.len());
+    for character in message.chars() {
+        match character {
+            '\\' => text.push('\\'),
+            other => escape_character(&mut text, other),
+        }
+    }
+    text
+}
+
+/// Whether [`printable`] changes nothing; the end of a line is allowed.
+pub fn is_printable(text: &str) -> bool {
+    text.chars().all(|c| c == '\n' || !(c.is_control() || deceives(c)))
+}
+
 fn escape_character(text: &mut String, character: char) {
     match character {
         '\\' => text.push_str("\\\\"),
@@ -34,16 +52,22 @@ fn escape_character(text: &mut String, character: char) {
 
 /// Whether a character changes how its neighbors appear, or cannot be seen. The joiners U+200C and
 /// U+200D are left alone: Persian, Indic scripts and emoji need them.
-fn deceives(character: char) -> bool {
+pub fn deceives(character: char) -> bool {
     matches!(
         character,
-        '\u{61c}'
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{180e}'
             | '\u{200b}'
             | '\u{200e}'
             | '\u{200f}'
             | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
             | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
     )
 }
 
@@ -62,6 +86,15 @@ mod tests {
         assert_eq!(escape(b"\x1b[31mred\x07\n\t\r\x7f"), "\\x1b[31mred\\x07\\n\\t\\r\\x7f");
         assert_eq!(escape("\u{9b}31m".as_bytes()), "\\u{9b}31m");
         assert_eq!(escape("txt\u{202e}exe".as_bytes()), "txt\\u{202e}exe");
+    }
+
+    #[test]
+    fn a_message_is_escaped_once() {
+        let name = escape(b"a\\b\x1b");
+        assert_eq!(printable(&name), name);
+        assert_eq!(printable("x\n\u{202e}y\u{9b}"), "x\\n\\u{202e}y\\u{9b}");
+        assert!(is_printable(&name) && is_printable("two\nlines"));
+        assert!(!is_printable("\r") && !is_printable("\u{2066}") && !is_printable("\u{e0041}"));
     }
 
     #[test]

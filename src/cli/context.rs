@@ -1,7 +1,7 @@
 //! What a command works with.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -13,10 +13,11 @@ use super::identity;
 use super::secret::{self, Purpose, SecretSource};
 use super::settings::{self, CachePlace, Settings};
 use super::signals::Signals;
-use super::ui::Ui;
 use super::ui::progress::{Ticker, Watched};
+use super::ui::{Ui, text};
 use crate::backend::location::Place;
 use crate::backend::{self, Backend, Location};
+use crate::base::text::printable;
 use crate::base::{Cancel, Error, ErrorKind, Problems, Progress, Result, SystemClock};
 use crate::ops::Run;
 use crate::repo::Repository;
@@ -66,6 +67,8 @@ pub(crate) struct Ran<T> {
 pub(crate) enum Tell {
     /// Each as it happens, as something that happened during this.
     AtOnce(&'static str),
+    /// Each as it happens, and no progress: lines of a listing come out all the time.
+    InListing(&'static str),
     /// By the command, from the report.
     InReport,
 }
@@ -159,6 +162,7 @@ impl Context {
                     let repository = Arc::new(repository);
                     let secret = used.expect("a repository opens with a secret only");
                     let cache_dir = self.cache_dir(&repository);
+                    self.tell_opened(&repository, cache_dir.as_deref())?;
                     return Ok(Opened { repository, secret, cache_dir });
                 }
                 Err(error)
@@ -172,6 +176,21 @@ impl Context {
             }
         }
         unreachable!("the last try returns")
+    }
+
+    /// Says what was opened to who wants to know more.
+    fn tell_opened(&self, repository: &Repository, cache_dir: Option<&Path>) -> Result<()> {
+        let location = repository.backend().location().to_string();
+        let id = repository.config().repository.short();
+        tracing::info!(location, id, "repository opened");
+        if !self.ui.verbose {
+            return Ok(());
+        }
+        let cache = match cache_dir {
+            Some(dir) => format!("cache in {}", text::path(dir)),
+            None => "no cache".to_owned(),
+        };
+        self.ui.tell(&format!("repository {id} at {}, {cache}", printable(&location)))
     }
 
     /// The directory of the cache of `repository`; `None` where there can be none.
@@ -228,7 +247,7 @@ impl Context {
         let problem_count = Arc::new(AtomicU64::new(0));
         let problems = match tell {
             Tell::InReport => Problems::default(),
-            Tell::AtOnce(during) => {
+            Tell::AtOnce(during) | Tell::InListing(during) => {
                 let (ui, count) = (Arc::clone(&self.ui), Arc::clone(&problem_count));
                 Problems::with_listener(Box::new(move |problem| {
                     count.fetch_add(1, Ordering::Relaxed);
@@ -238,6 +257,7 @@ impl Context {
         };
         let ticker = Ticker::start(Watched {
             ui: Arc::clone(&self.ui),
+            shows_progress: !matches!(tell, Tell::InListing(_)),
             progress: Arc::clone(&progress),
             problem_count,
             cancel: cancel.clone(),

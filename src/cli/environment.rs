@@ -26,11 +26,27 @@ pub(crate) const VARIABLES: &[Variable] = &[
     Variable { name: "PARADOS_KEY_FILE", meaning: "as `--key-file`" },
     Variable { name: "PARADOS_CACHE_DIR", meaning: "as `--cache-dir`" },
     Variable { name: "PARADOS_MAX_MEMORY", meaning: "as `--max-memory`" },
-    Variable { name: "PARADOS_HOST", meaning: "as `backup --host`" },
+    Variable {
+        name: "PARADOS_HOST",
+        meaning: "as `--host`: what `backup` records; what `snapshots`, `ls` and `restore` look for",
+    },
     Variable { name: "PARADOS_COMPRESSION", meaning: "as `backup --compression`" },
     Variable { name: "PARADOS_PACK_SIZE", meaning: "as `init --pack-size`" },
     Variable { name: "PARADOS_READ_CONCURRENCY", meaning: "as `backup --read-concurrency`" },
+    Variable {
+        name: "PARADOS_LOG",
+        meaning: "write a log: `error`, `warn`, `info`, `debug` or `trace`, or for one part only, as \
+                  in `parados::backend=debug`",
+    },
+    Variable {
+        name: "PARADOS_LOG_FILE",
+        meaning: "append the log to this file instead of writing it to standard error",
+    },
     Variable { name: "NO_COLOR", meaning: "as `--no-color`" },
+    Variable {
+        name: "CLICOLOR_FORCE, CLICOLOR",
+        meaning: "colors also without a terminal, unless it is `0`; no colors if it is `0`",
+    },
     Variable {
         name: "AWS_*, AZURE_*, GOOGLE_*",
         meaning: "credentials and settings of the providers; restic's `AZURE_ACCOUNT_NAME`, \

@@ -63,6 +63,7 @@ pub(crate) fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::Unsupported
         | ErrorKind::Full
         | ErrorKind::Busy
+        | ErrorKind::Clock
         | ErrorKind::Bug => FAILED,
     }
 }
@@ -81,6 +82,7 @@ pub(crate) fn word(kind: ErrorKind) -> &'static str {
         ErrorKind::Unsupported => "unsupported",
         ErrorKind::Full => "full",
         ErrorKind::Busy => "busy",
+        ErrorKind::Clock => "clock",
         ErrorKind::Cancelled => "cancelled",
         ErrorKind::Bug => "bug",
     }

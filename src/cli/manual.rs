@@ -58,13 +58,8 @@ max-memory = \"512M\"
 const JSON: &str = "\
 ## JSON
 
-With `--json`, results go to standard output, one object a line, with restic's names in
-`message_type`: `initialized`, `status`, `summary`, `excluded_item`, `snapshot`, `node`, `version`;
-`snapshots` and `key list` print one array. Problems (`error`), advice (`warning`, `notice`) and the error that
-ended the run (`exit_error`, with `code`, `kind`, `message` and `hint`) go to standard error. Times
-are RFC 3339, sizes are bytes. A path that is not UTF-8 is also given as hex digits in `path_hex`.
-The `summary` of a backup has no `snapshot_id` where no snapshot was made, and `dry_run` is true where
-that was the reason.
+With `--json`, results go to standard output, one object a line; `snapshots` and `key list` print one
+array. Everything else goes to standard error. Every field is in [scripting.md](scripting.md).
 
 ## Signals
 

@@ -17,6 +17,7 @@ mod identity;
 mod key_file;
 mod limit_flags;
 mod list_file;
+mod log;
 mod manual;
 mod password_command;
 mod patterns;
@@ -24,17 +25,20 @@ mod secret;
 mod selection;
 mod settings;
 mod signals;
+mod snapshot_filter;
 mod source_lists;
 mod stream_flags;
 mod ui;
 
+use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
 
 use crate::base::Result;
+use crate::base::text::printable;
 use crate::source::limits::raise_open_file_limit;
 use args::Cli;
 use context::Context;
@@ -51,7 +55,7 @@ pub fn main() -> ExitCode {
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     raise_open_file_limit();
     ui::panic::install();
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version end here as well; a reader that has gone is no reason to fail.
@@ -76,7 +80,22 @@ pub fn main() -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Reads the arguments. Whether their errors have colors is settled before they are understood.
+fn parse() -> Result<Cli, clap::Error> {
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let is_plain = typed.iter().any(|argument| argument == "--no-color");
+    let color = if is_plain { ColorChoice::Never } else { ColorChoice::Auto };
+    let read = |words: &[OsString]| Cli::command().color(color).try_get_matches_from(words);
+    let matches = read(&typed).map_err(|error| {
+        // It repeats what was typed, which may be names of files that a shell put there.
+        let shown = typed.iter().map(|word| printable(&word.to_string_lossy()).into());
+        read(&shown.collect::<Vec<_>>()).err().unwrap_or(error)
+    })?;
+    Cli::from_arg_matches(&matches)
+}
+
 fn run(cli: &Cli, environment: Environment, ui: &Arc<Ui>) -> Result<Outcome> {
+    log::start(&environment, ui)?;
     let settings = Settings::new(&cli.global, &environment)?;
     let context = Context::new(settings, environment, Arc::clone(ui));
     cli.command.run(&context)

@@ -7,6 +7,7 @@ pub mod key;
 mod known_config;
 pub mod ls;
 pub mod restore;
+mod selection;
 pub mod snapshots;
 mod subtree;
 #[cfg(test)]

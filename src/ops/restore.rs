@@ -3,21 +3,21 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{Run, closing_notices, open_chunks, subtree};
+use super::{Run, closing_notices, open_chunks, selection, subtree};
 use crate::base::size::human;
 use crate::base::{Error, ErrorKind, Result, SessionId};
 use crate::format::entry::EntryKind;
 use crate::pipeline::restore::{Restore, Selection, restore as run_restore};
 use crate::repo::Repository;
 use crate::repo::reader::Reader;
-use crate::repo::snapshots::Snapshots;
+use crate::repo::select::Selector;
 use crate::target::{self, Target};
 
 /// What to restore, and where.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The snapshot, as typed.
-    pub snapshot: String,
+    /// What selects the snapshot.
+    pub snapshot: Selector,
     /// Only this path: its content, if it is a directory, goes directly into the target.
     pub path: Option<Vec<u8>>,
     /// The directory to write to.
@@ -44,11 +44,7 @@ pub struct Report {
 /// # Errors
 /// When there is no such snapshot, the target cannot be written, or the disk is full.
 pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
-    let snapshots = Snapshots::read(repository)?;
-    let resolved = snapshots.resolve(&options.snapshot).cloned();
-    // Told first: it may be why there is no such snapshot, or why `latest` is an older one.
-    run.problems.extend(snapshots.problems);
-    let committed = resolved?;
+    let committed = selection::select(repository, &options.snapshot, run)?;
     let (chunks, mut notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
     let reader = Reader::new(repository, &chunks);
     let mut selections = Vec::new();

@@ -44,6 +44,8 @@ impl<'a> Dedup<'a> {
                 *fresh = !is_stored && self.shard(id).insert(*id);
             }
         }
+        let new = || fresh.iter().filter(|fresh| **fresh).count();
+        tracing::trace!(asked = ids.len(), new = new(), "chunks looked up");
         Ok(fresh)
     }
 

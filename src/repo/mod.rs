@@ -1,7 +1,7 @@
 //! How objects hang together: a repository, opened.
 //!
 //! `access` opens and creates, `chunks` knows where chunks are, `reader` brings them back,
-//! `session` is the only way to add a snapshot, `snapshots` finds them again.
+//! `session` is the only way to add a snapshot, `snapshots` finds them again, `select` picks one.
 
 pub mod access;
 mod adopt;
@@ -9,7 +9,9 @@ pub mod chunks;
 pub mod examine;
 pub mod generations;
 pub mod list;
+mod parallel;
 pub mod reader;
+pub mod select;
 pub mod session;
 pub mod snapshots;
 pub mod tree;

@@ -1,17 +1,21 @@
-//! Finding snapshots again: what is listed, what is forgotten, what a word selects.
+//! Finding snapshots again: what is listed, what is forgotten.
 
 use std::collections::{BTreeMap, HashSet};
 
 use super::access::list_names;
+use super::parallel::ask_all;
+use super::select::{Filter, Selector};
 use super::{Repository, damaged, is_missing};
-use crate::base::{Error, ErrorKind, Problems, Result, SessionId, WriterId};
+use crate::base::text::escape;
+use crate::base::{Error, ErrorKind, Problems, Result, SessionId, Timestamp, WriterId};
 use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Seen, Snapshot};
 use crate::format::tombstone::Tombstone;
 use crate::format::{ObjectKind, ObjectName};
 
-/// Shortest prefix of an id that selects a snapshot.
-const PREFIX_LEN_MIN: usize = 4;
+/// Seconds by which the clock of another host may be ahead of ours before what it wrote counts as
+/// dated in the future.
+const CLOCK_AHEAD_MAX: i64 = 300;
 
 /// A committed snapshot with the id that names it.
 #[derive(Clone, Debug)]
@@ -32,6 +36,10 @@ pub struct Snapshots {
     pub tombed: HashSet<SessionId>,
     /// Objects that are set aside.
     pub problems: Vec<Error>,
+    /// Snapshots that could not be read, any of which may be the newest.
+    pub(super) unreadable_count: usize,
+    /// How many at the end of `all` lie ahead of the clock.
+    pub(super) ahead_count: usize,
 }
 
 impl Snapshots {
@@ -43,17 +51,24 @@ impl Snapshots {
     pub fn read(repository: &Repository) -> Result<Self> {
         let mut found = Self::default();
         found.read_tombstones(repository)?;
-        for name in list_names(&**repository.backend(), ObjectKind::Snapshot)? {
-            let Parsed::Snapshot(id) = name.parsed() else { continue };
-            if found.tombed.contains(&id) {
-                continue;
+        let mut sessions = Vec::new();
+        for name in names(repository, ObjectKind::Snapshot)? {
+            match name.parsed() {
+                Parsed::Snapshot(id) if !found.tombed.contains(&id) => sessions.push((id, name)),
+                _ => {}
             }
-            match read_decision(repository, &name) {
+        }
+        let decisions = ask_all(&sessions, &|(_, name)| read_decision(repository, name));
+        for ((id, _), decision) in sessions.into_iter().zip(decisions) {
+            match decision {
                 Ok(Some(Decision::Snapshot(snapshot))) => {
                     found.all.push(Committed { id, snapshot });
                 }
                 Ok(Some(Decision::Abort { .. }) | None) => {}
-                Err(error) => found.problems.push(error),
+                Err(error) => {
+                    found.unreadable_count += 1;
+                    found.problems.push(error);
+                }
             }
         }
         found.all.sort_by_key(|c| (c.snapshot.time, c.id));
@@ -72,12 +87,18 @@ impl Snapshots {
     }
 
     fn read_tombstones(&mut self, repository: &Repository) -> Result<()> {
-        for name in list_names(&**repository.backend(), ObjectKind::Tombstone)? {
-            let Parsed::Tombstone(id) = name.parsed() else { continue };
-            let read = repository.open_object(&name).and_then(|body| {
-                Tombstone::decode(&body, &id).map_err(|error| damaged(&name, error))
-            });
-            match read {
+        let mut sessions = Vec::new();
+        for name in names(repository, ObjectKind::Tombstone)? {
+            if let Parsed::Tombstone(id) = name.parsed() {
+                sessions.push((id, name));
+            }
+        }
+        let tombstones = ask_all(&sessions, &|(id, name)| {
+            let body = repository.open_object(name)?;
+            Tombstone::decode(&body, id).map_err(|error| damaged(name, error))
+        });
+        for tombstone in tombstones {
+            match tombstone {
                 Ok(tombstone) => self.tombed.extend(tombstone.sessions),
                 // One that does not authenticate has no effect, or anybody could forget.
                 Err(error) => self.problems.push(error),
@@ -86,38 +107,58 @@ impl Snapshots {
         Ok(())
     }
 
+    /// Looks at the snapshots by this clock: those that are dated later are neither `latest` nor
+    /// parent, or one wrong clock would hide everything that comes after it.
+    #[must_use]
+    pub fn as_of(mut self, now: Timestamp) -> Self {
+        let limit = Timestamp::new(now.seconds.saturating_add(CLOCK_AHEAD_MAX), now.nanos);
+        self.ahead_count = self.all.len() - self.all.partition_point(|c| c.snapshot.time <= limit);
+        self
+    }
+
+    /// Whether the newest snapshot may be one that could not be read.
+    pub fn may_miss_latest(&self) -> bool {
+        self.unreadable_count > 0
+    }
+
+    /// The snapshots that the clock has reached.
+    pub fn present(&self) -> &[Committed] {
+        &self.all[..self.all.len() - self.ahead_count]
+    }
+
+    /// The snapshots that lie ahead of the clock.
+    pub fn ahead(&self) -> &[Committed] {
+        &self.all[self.all.len() - self.ahead_count..]
+    }
+
+    /// A problem that names the snapshots ahead of the clock that `filter` accepts, if there are
+    /// any.
+    pub fn ahead_problem(&self, filter: &Filter) -> Option<Error> {
+        let mut ahead = self.ahead().iter().filter(|c| filter.accepts(&c.snapshot));
+        let first = ahead.next()?;
+        let (id, time) = (first.id.short(), first.snapshot.time.to_local());
+        let more = match ahead.count() {
+            0 => String::new(),
+            count => format!(", and so are {count} more"),
+        };
+        let host = escape(first.snapshot.host.as_bytes());
+        Some(
+            Error::new(
+                ErrorKind::Clock,
+                format!(
+                    "snapshot {id} is dated {time}, later than now{more}: it is not the latest"
+                ),
+            )
+            .hint(format!("Check the clocks of {host} and of this host; select it by its id.")),
+        )
+    }
+
     /// The snapshot that a word selects: `latest`, an id, or a prefix that only one id has.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`] or [`ErrorKind::Usage`], with what there is.
+    /// As [`Snapshots::select`].
     pub fn resolve(&self, word: &str) -> Result<&Committed> {
-        if word == "latest" {
-            return self.all.last().ok_or_else(|| {
-                Error::new(ErrorKind::NotFound, "there is no snapshot yet")
-                    .hint("Make one with `parados backup PATH`.")
-            });
-        }
-        let is_prefix = word.len() >= PREFIX_LEN_MIN
-            && word.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let matching: Vec<&Committed> = if is_prefix {
-            self.all.iter().filter(|c| c.id.to_hex().starts_with(word)).collect()
-        } else {
-            Vec::new()
-        };
-        match matching[..] {
-            [one] => Ok(one),
-            [] => Err(Error::new(ErrorKind::NotFound, format!("there is no snapshot {word}"))
-                .hint("List them with `parados snapshots`; four or more digits of an id will do.")),
-            _ => {
-                let ids: Vec<String> =
-                    matching.iter().map(|c| c.id.to_hex()[..16].into()).collect();
-                Err(Error::new(
-                    ErrorKind::Usage,
-                    format!("{word} is ambiguous: {} snapshots start so", matching.len()),
-                )
-                .hint(format!("Give more digits: {}.", ids.join(", "))))
-            }
-        }
+        self.select(&Selector::from(word))
     }
 
     /// The last snapshot of every writer.
@@ -134,6 +175,13 @@ impl Snapshots {
     }
 }
 
+/// Names of all objects of a kind, sorted, so that problems are told in the same order every time.
+fn names(repository: &Repository, kind: ObjectKind) -> Result<Vec<ObjectName>> {
+    let mut names = list_names(&**repository.backend(), kind)?;
+    names.sort_unstable();
+    Ok(names)
+}
+
 /// Reads what became of a session; `None` when nothing did.
 ///
 /// # Errors
@@ -147,4 +195,138 @@ pub fn read_decision(repository: &Repository, name: &ObjectName) -> Result<Optio
     let body = crate::seal::object::open(repository.keyring(), name, &sealed)
         .map_err(|error| damaged(name, error))?;
     Decision::decode(&body).map(Some).map_err(|error| damaged(name, error))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::backend::memory::Memory;
+    use crate::backend::with::count::Counted;
+    use crate::backend::with::fault::{Fault, Faulty, Rule};
+    use crate::backend::with::slow::Slow;
+    use crate::backend::{Backend, Verb};
+    use crate::base::SystemClock;
+    use crate::format::slot::Label;
+    use crate::format::snapshot::{Component, PathBytes, State, Statistics};
+    use crate::repo::access::Creation;
+    use crate::repo::parallel::REQUEST_COUNT_MAX;
+    use crate::repo::session::{Recheck, Session};
+    use crate::seal::keys::Key;
+    use crate::seal::slot::Secret;
+
+    /// Longer than a busy machine keeps a thread waiting, far shorter than asking one by one takes.
+    const DELAY: Duration = Duration::from_millis(20);
+
+    fn make(backend: Arc<dyn Backend>) {
+        let secrets = [(Secret::KeyFile(Key::new([7; 32])), Label::default())];
+        let creation = Creation::default();
+        Repository::create(backend, &creation, &secrets, &SystemClock).expect("it is new");
+    }
+
+    fn open(backend: Arc<dyn Backend>) -> Repository {
+        Repository::open(backend, &mut |_| Ok(Secret::KeyFile(Key::new([7; 32]))))
+            .expect("it opens")
+    }
+
+    /// An empty snapshot that is dated `seconds`.
+    fn commit(repository: &Repository, seconds: i64) -> SessionId {
+        let time = Timestamp::new(seconds, 0);
+        let component = Component {
+            name: "files".to_owned(),
+            kind: "files".to_owned(),
+            tier: None,
+            root: None,
+            statistics: Statistics::default(),
+            state: State::Complete,
+            paths: vec![PathBytes(b"/x".to_vec())],
+        };
+        let snapshot = Snapshot {
+            components: vec![component],
+            recovery_point: None,
+            time,
+            finished: time,
+            host: "host".to_owned(),
+            user: String::new(),
+            tags: Vec::new(),
+            program: String::new(),
+            writer: WriterId::new([1; 32]),
+            sequence: 1,
+            parent: None,
+            segments: Vec::new(),
+            seen: Vec::new(),
+            signature: None,
+            description: None,
+        };
+        let session = Session::start(repository).expect("it starts");
+        let root = session.put_root(snapshot, &[]).expect("it is stored");
+        match session.recheck(root, &|_| false).expect("it is looked at") {
+            Recheck::Sound(root) => session.commit(root).expect("it is committed").id,
+            Recheck::Endangered => unreachable!("nothing prunes"),
+        }
+    }
+
+    #[test]
+    fn a_far_store_is_asked_for_many_snapshots_at_a_time() {
+        let memory = Memory::new("snapshots", Arc::new(SystemClock));
+        make(memory.clone());
+        let near = open(memory.clone());
+        let ids: Vec<SessionId> = (0..60).map(|n| commit(&near, n)).collect();
+        let slow = Slow::new(memory, DELAY);
+        let counted = Counted::new(slow.clone());
+        let far = open(counted.clone());
+        drop(counted.take());
+        let found = Snapshots::read(&far).expect("they are listed");
+        assert_eq!(found.all.iter().map(|c| c.id).collect::<Vec<_>>(), ids);
+        assert!(found.problems.is_empty());
+        // One request for each object, and one listing for each kind.
+        assert_eq!((counted.count(Verb::Get), counted.count(Verb::List)), (60, 2));
+        assert_eq!(slow.in_flight_max(), REQUEST_COUNT_MAX);
+    }
+
+    #[test]
+    fn an_object_that_cannot_be_read_costs_no_other() {
+        let memory = Memory::new("snapshots", Arc::new(SystemClock));
+        make(memory.clone());
+        let near = open(memory.clone());
+        let ids: Vec<SessionId> = (0..20).map(|n| commit(&near, n)).collect();
+        let faulty = Faulty::new(memory);
+        let far = open(faulty.clone());
+        let rule = |fault| Rule::on(Verb::Get, fault).of(ObjectKind::Snapshot);
+        faulty.inject(rule(Fault::Flipped));
+        faulty.inject(rule(Fault::Denied));
+        let found = Snapshots::read(&far).expect("they are listed");
+        assert_eq!((found.all.len(), found.problems.len()), (18, 2));
+        for id in ids {
+            let is_told = found.problems.iter().any(|p| p.to_string().contains(&id.to_hex()));
+            let is_found = found.all.iter().any(|c| c.id == id);
+            assert!(is_told != is_found, "{id}");
+        }
+    }
+
+    #[test]
+    fn what_is_ahead_of_the_clock_is_not_the_latest() {
+        let memory = Memory::new("snapshots", Arc::new(SystemClock));
+        make(memory.clone());
+        let repository = open(memory);
+        let past = commit(&repository, 1_000);
+        let future = commit(&repository, 9_000_000_000);
+        let read = || Snapshots::read(&repository).expect("they are listed");
+        let found = read().as_of(Timestamp::new(2_000, 0));
+        assert_eq!(found.resolve("latest").expect("there is one").id, past);
+        assert_eq!(found.present().iter().map(|c| c.id).collect::<Vec<_>>(), [past]);
+        assert_eq!(found.resolve(&future.to_hex()).expect("there is one").id, future);
+        let problem = found.ahead_problem(&Filter::default()).expect("it is told");
+        assert_eq!(problem.kind, ErrorKind::Clock);
+        let start = format!("snapshot {} is dated 2255-03-", future.short());
+        assert!(problem.message.starts_with(&start), "{problem}");
+        let other = Filter { hosts: vec!["other".to_owned()], ..Filter::default() };
+        assert!(found.ahead_problem(&other).is_none());
+        // What every writer wrote last is seen all the same.
+        assert_eq!(found.heads().len(), 1);
+        // Nobody is left out of a listing without a clock.
+        assert_eq!(read().resolve("latest").expect("there is one").id, future);
+    }
 }

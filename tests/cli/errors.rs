@@ -3,10 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use parados::base::{SessionId, Timestamp, WriterId};
-use parados::format::snapshot::{Component, Snapshot, State, Statistics};
-use parados::repo::snapshots::{Committed, Snapshots};
-
 use crate::world::{World, has, is_root, skip};
 
 #[test]
@@ -60,47 +56,6 @@ fn snapshots_that_do_not_exist() {
     hint: See what is there with `parados ls SNAPSHOT`.
     ");
     assert!(!world.at("back").exists());
-}
-
-/// Two ids that start alike cannot be had from the program at will.
-#[test]
-fn an_ambiguous_id_names_what_it_could_be() {
-    let component = Component {
-        name: "files".to_owned(),
-        kind: "files".to_owned(),
-        tier: None,
-        root: None,
-        statistics: Statistics::default(),
-        state: State::Complete,
-        paths: Vec::new(),
-    };
-    let snapshot = Snapshot {
-        components: vec![component],
-        recovery_point: None,
-        time: Timestamp::default(),
-        finished: Timestamp::default(),
-        host: String::new(),
-        user: String::new(),
-        tags: Vec::new(),
-        program: String::new(),
-        writer: WriterId::new([0; 32]),
-        sequence: 1,
-        parent: None,
-        segments: Vec::new(),
-        seen: Vec::new(),
-        signature: None,
-        description: None,
-    };
-    let committed = |last| {
-        let mut id = [0xab; 32];
-        id[7] = last;
-        Committed { id: SessionId::new(id), snapshot: snapshot.clone() }
-    };
-    let found = Snapshots { all: vec![committed(1), committed(2)], ..Snapshots::default() };
-    let error = found.resolve("abab").unwrap_err();
-    assert_eq!(error.message, "abab is ambiguous: 2 snapshots start so");
-    let expect = "Give more digits: ababababababab01, ababababababab02.";
-    assert_eq!(error.hint.as_deref(), Some(expect));
 }
 
 #[test]

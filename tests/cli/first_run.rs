@@ -16,7 +16,7 @@ fn the_first_backup_makes_a_repository_and_says_what_it_is_not() {
 
     Recovery code (shown only now; write it down and keep it somewhere else):
 
-        <code>
+      <code>
 
     This repository is on the same machine as your files, so it is no protection against losing that disk.
     For a copy elsewhere (a directory, or s3://bucket/prefix):

@@ -30,6 +30,7 @@ use parados::format::{FORMAT_VERSION, FrameKind, GenerationStep, ObjectKind, Obj
 use parados::repo::Repository;
 use parados::repo::list::ListBuilder;
 use parados::repo::session::{Pack, gather};
+use parados::repo::snapshots::Snapshots;
 use parados::repo::tree::{EncodedEntry, TreeBuilder};
 use parados::seal::code::{self, CodeKind};
 use parados::seal::frame::{self, SealedFrame};
@@ -872,18 +873,18 @@ fn the_library_restores_the_golden_repository() {
             progress: &progress,
             cancel: &Cancel::default(),
         };
-        let listed = ops::snapshots::snapshots(&opened).unwrap();
+        let listed = Snapshots::read(&opened).unwrap();
         let sessions: BTreeSet<String> = listed.all.iter().map(|c| c.id.to_hex()).collect();
         assert_eq!(sessions, expected().keys().cloned().collect());
 
         let options = ops::ls::Options {
-            snapshot: session.clone(),
-            path: None,
+            snapshot: session.as_str().into(),
+            paths: Vec::new(),
             recursive: true,
             cache_dir: None,
         };
         let (mut found, mut answers) = (Map::new(), Answers::default());
-        ops::ls::ls(&opened, &options, &run, &mut |path, entry| {
+        ops::ls::ls(&opened, &options, &run, &mut |path: &[u8], entry: &Entry| {
             let above = &path[..path.len() - entry.name.len() - 1];
             answers.note(&shown(above), entry, None);
             Ok(())
@@ -895,7 +896,7 @@ fn the_library_restores_the_golden_repository() {
         let target = dir.path().join(&session);
         let has_attributes = takes_attributes(dir.path());
         let options = ops::restore::Options {
-            snapshot: session.clone(),
+            snapshot: session.as_str().into(),
             path: None,
             target: target.clone(),
             target_options: target::Options {

@@ -4,4 +4,6 @@ pub mod count;
 pub mod dry_run;
 pub mod fault;
 pub mod limit;
+pub mod log;
 pub mod read_only;
+pub mod slow;

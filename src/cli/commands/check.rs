@@ -2,6 +2,7 @@
 
 use crate::base::Result;
 use crate::base::size::human;
+use crate::base::text::printable;
 use crate::cli::context::{Access, Context, Tell};
 use crate::cli::exit::Outcome;
 use crate::cli::ui::{Ui, json, text};
@@ -52,11 +53,11 @@ fn print_finding(ui: &Ui, finding: &Finding) {
         }));
         return;
     }
-    let mut lines = format!("damage: {}", text::printable(&told));
+    let mut lines = format!("damage: {}", printable(&told));
     for place in affected {
-        lines.push_str(&format!("\n  lost in {}", text::printable(place)));
+        lines.push_str(&format!("\n  lost in {}", printable(place)));
     }
-    lines.push_str(&format!("\n  hint: {}", text::printable(hint)));
+    lines.push_str(&format!("\n  hint: {}", printable(hint)));
     ui.err(&lines);
 }
 

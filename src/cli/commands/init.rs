@@ -6,13 +6,14 @@ use clap::ValueEnum;
 
 use crate::backend::{self, Backend};
 use crate::base::size;
+use crate::base::text::printable;
 use crate::base::{Error, ErrorKind, Result};
 use crate::cli::context::{Access, Context};
 use crate::cli::embedded::new_recovery_code;
 use crate::cli::exit::Outcome;
 use crate::cli::key_file;
 use crate::cli::secret::{self, Purpose, SecretSource};
-use crate::cli::ui::json;
+use crate::cli::ui::{json, text};
 use crate::format::{ObjectKind, Suite};
 use crate::ops;
 use crate::repo::access::Creation;
@@ -91,9 +92,11 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         })?;
         return Ok(Outcome::Done);
     }
-    ui.tell(&format!("created repository {} at {location}", id.short()))?;
+    let shown = printable(&location.to_string());
+    ui.tell(&format!("created repository {} at {shown}", id.short()))?;
     if let Some(path) = key_file {
-        ui.tell(&format!("its key is in {}; keep a copy of that file elsewhere", path.display()))?;
+        let path = text::path(&path);
+        ui.tell(&format!("its key is in {path}; keep a copy of that file elsewhere"))?;
     }
     if let Some(code) = recovery_code {
         ui.recovery_code(&code)?;

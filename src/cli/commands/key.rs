@@ -11,8 +11,8 @@ use crate::cli::embedded::new_recovery_code;
 use crate::cli::exit::Outcome;
 use crate::cli::key_file;
 use crate::cli::secret::{self, Purpose, SecretSource};
-use crate::cli::ui::json;
 use crate::cli::ui::table::Table;
+use crate::cli::ui::{json, text};
 use crate::format::slot::{Label, Slot};
 use crate::ops;
 use crate::seal::slot::{self, Secret};
@@ -88,7 +88,8 @@ fn list(context: &Context) -> Result<Outcome> {
     if ui.json {
         ui.json(&rows)?;
     } else {
-        let mut table = Table::new(&["", "ID", "Kind", "User", "Host", "Created", "Label"]);
+        let heads = ["", "ID", "Kind", "User", "Host", "Created", "Label"];
+        let mut table = Table::new(&heads).flexible(&["User", "Host", "Label"]);
         for (row, (_, label)) in rows.iter().zip(&slots) {
             let shown = |text: &str| escape(text.as_bytes());
             table.row(vec![
@@ -101,7 +102,7 @@ fn list(context: &Context) -> Result<Outcome> {
                 shown(&row.label),
             ]);
         }
-        for line in table.lines() {
+        for line in table.lines(ui.columns()) {
             ui.out(&line)?;
         }
     }
@@ -192,7 +193,7 @@ fn tell(
     }
     ui.tell(&format!("{done} key slot {}", id.short()))?;
     if let Some(path) = &new.new_key_file {
-        ui.tell(&format!("its key is in {}", path.display()))?;
+        ui.tell(&format!("its key is in {}", text::path(path)))?;
     }
     if let Some(code) = recovery_code {
         ui.recovery_code(&code)?;

@@ -2,6 +2,7 @@
 
 mod backup;
 mod check;
+mod generate;
 mod init;
 mod key;
 mod ls;
@@ -28,7 +29,10 @@ macro_rules! commands {
             /// Those of the command.
             pub(crate) fn run(&self, context: &Context) -> Result<Outcome> {
                 let outcome = match self {
-                    $(Self::$variant(args) => $module::run(context, args)?,)+
+                    $(Self::$variant(args) => {
+                        let _span = tracing::info_span!(stringify!($module)).entered();
+                        $module::run(context, args)?
+                    })+
                 };
                 context.ui.flush()?;
                 Ok(outcome)
@@ -45,5 +49,6 @@ commands! {
     Restore => restore,
     Check => check,
     Key => key,
+    Generate => generate,
     Version => version,
 }

@@ -9,6 +9,7 @@ use crate::base::size::human;
 use crate::base::{Error, ErrorKind, Result};
 use crate::cli::context::{Access, Context, Ran, Tell};
 use crate::cli::exit::Outcome;
+use crate::cli::snapshot_filter::SnapshotFilter;
 use crate::cli::ui::{Ui, json, text};
 use crate::ops;
 use crate::ops::restore::Report;
@@ -20,9 +21,12 @@ use crate::target;
 /// file that cannot be restored is named, and the rest is restored: the exit code is 3 then.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Snapshot: an id, its first digits, or `latest`; with `:PATH`, only that part
+    /// Snapshot: an id, its first digits, `latest` or `latest~1`; with `:PATH`, only that part
     #[arg(value_name = "SNAPSHOT[:PATH]")]
     snapshot: OsString,
+
+    #[command(flatten)]
+    filter: SnapshotFilter,
 
     /// Directory to restore to; it is made if there is none
     #[arg(short, long, value_name = "DIR")]
@@ -42,7 +46,9 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
-    let (snapshot, path) = split(&args.snapshot)?;
+    let (word, path) = split(&args.snapshot)?;
+    args.filter.warn_if_idle([word.as_str()], &context.ui);
+    let snapshot = args.filter.selector(word, &context.environment)?;
     let opened = context.open(Access::Read)?;
     let defaults = target::Options::default();
     let options = ops::restore::Options {
@@ -92,7 +98,7 @@ fn print(ui: &Ui, ran: &Ran<Report>, target: &std::path::Path) -> Result<()> {
         let problems = text::count(ran.problem_count, "problem");
         ui.tell(&format!("{problems}: what was named could not be restored, or not wholly"))?;
     }
-    ui.tell(&format!("snapshot {id} is in {}", target.display()))
+    ui.tell(&format!("snapshot {id} is in {}", text::path(target)))
 }
 
 /// The snapshot of `SNAPSHOT[:PATH]`, and the path.

@@ -1,7 +1,8 @@
 //! How a new repository is told.
 
-use super::{Ui, json};
+use super::{Ui, json, text};
 use crate::base::Result;
+use crate::base::text::printable;
 use crate::cli::embedded::Made;
 
 impl Ui {
@@ -23,9 +24,10 @@ impl Ui {
             })?;
             return self.flush();
         }
-        self.tell(&format!("created repository {} at {}", made.id.short(), made.location))?;
+        let location = printable(&made.location);
+        self.tell(&format!("created repository {} at {location}", made.id.short()))?;
         if let Some(path) = &made.key_file {
-            self.tell(&format!("its key is in {}", path.display()))?;
+            self.tell(&format!("its key is in {}", text::path(path)))?;
         }
         self.recovery_code(&made.recovery_code)?;
         self.tell(notice)?;
@@ -41,6 +43,7 @@ impl Ui {
     /// As [`Ui::out`].
     pub(crate) fn recovery_code(&self, code: &str) -> Result<()> {
         let title = "Recovery code (shown only now; write it down and keep it somewhere else):";
-        self.out(&format!("\n{title}\n\n    {code}\n"))
+        // Two columns more, and it would no longer fit into a line of 80.
+        self.out(&format!("\n{title}\n\n  {code}\n"))
     }
 }

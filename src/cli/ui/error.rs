@@ -2,8 +2,9 @@
 
 use std::io;
 
-use super::{Ui, json, text};
+use super::{Ui, json};
 use crate::base::Error;
+use crate::base::text::printable;
 use crate::cli::exit;
 
 impl Ui {
@@ -40,10 +41,9 @@ impl Ui {
     }
 
     fn err_with_hint(&self, label: &str, color: &str, error: &Error) {
-        let mut told =
-            format!("{} {}", self.painted(label, color), text::printable(&error.to_string()));
+        let mut told = format!("{} {}", self.painted(label, color), printable(&error.to_string()));
         if let Some(hint) = &error.hint {
-            told.push_str(&format!("\n{} {}", self.painted("hint:", "36"), text::printable(hint)));
+            told.push_str(&format!("\n{} {}", self.painted("hint:", "36"), printable(hint)));
         }
         self.err(&told);
     }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::base::Timestamp;
-use crate::base::text::escape;
+use crate::base::text::{deceives, escape, is_printable};
 use crate::format::entry::{Entry, EntryKind, flags};
 use crate::format::slot::SlotKind;
 use crate::repo::snapshots::Committed;
@@ -11,9 +11,25 @@ use crate::source::selection::Why;
 
 use super::text;
 
-/// One line of JSON.
+/// One line of JSON. What could drive a terminal or deceive a reader is written as `\u009b`, so
+/// that the line may be looked at as well.
 pub(crate) fn line(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("our structures have string keys only")
+    let text = serde_json::to_string(value).expect("our structures have string keys only");
+    if is_printable(&text) {
+        return text;
+    }
+    // Outside of strings, where this would be wrong, JSON has none of these characters.
+    let mut escaped = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if character.is_control() || deceives(character) {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                escaped.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// A path as text. Bytes that are not UTF-8 are replaced; [`raw_path`] keeps them.
@@ -148,7 +164,7 @@ impl Snapshot {
             time: snapshot.time.to_rfc3339(),
             parent: snapshot.parent.map(|id| id.to_hex()),
             tree: components.iter().find_map(|c| c.root).map(|root| root.id.to_hex()),
-            paths: components.iter().flat_map(|c| &c.paths).map(|p| path(&p.0)).collect(),
+            paths: text::paths(snapshot).map(path).collect(),
             hostname: snapshot.host.clone(),
             username: snapshot.user.clone(),
             tags: snapshot.tags.clone(),
@@ -165,6 +181,31 @@ impl Snapshot {
             },
             id: committed.id.to_hex(),
             short_id: committed.id.short(),
+        }
+    }
+}
+
+/// Snapshots that have something in common, as in restic's list.
+#[derive(Serialize)]
+pub(crate) struct SnapshotGroup {
+    pub(crate) group_key: GroupKey,
+    pub(crate) snapshots: Vec<Snapshot>,
+}
+
+/// What they have in common; empty where it was not asked for.
+#[derive(Serialize)]
+pub(crate) struct GroupKey {
+    hostname: String,
+    paths: Option<Vec<String>>,
+    tags: Option<Vec<String>>,
+}
+
+impl GroupKey {
+    pub(crate) fn new(key: &crate::ops::snapshots::GroupKey) -> Self {
+        Self {
+            hostname: key.host.clone().unwrap_or_default(),
+            paths: key.paths.as_ref().map(|paths| paths.iter().map(|p| path(p)).collect()),
+            tags: key.tags.clone(),
         }
     }
 }
@@ -413,5 +454,10 @@ mod tests {
         let text = line(&node);
         let expect = "\"path\":\"/\u{fffd}\\\"\\n\",\"path_hex\":\"2fff220a\"";
         assert!(text.contains(expect), "{text}");
+        let message = "\u{9b}31m \u{202e} \u{e0041} \u{1f30d}";
+        let text = line(&Notice::new("notice", message));
+        assert!(text.contains("\\u009b31m \\u202e \\udb40\\udc41 \u{1f30d}"), "{text}");
+        let read: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        assert_eq!(read["message"], message);
     }
 }

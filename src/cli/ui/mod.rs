@@ -12,6 +12,7 @@ pub(crate) mod text;
 mod created;
 mod error;
 
+use std::borrow::Cow;
 use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -20,10 +21,13 @@ use serde::Serialize;
 
 use super::args::Global;
 use super::environment::Environment;
+use crate::base::text::{is_printable, printable};
 use crate::base::{Error, Result};
 
 pub(crate) use error::is_closed_pipe;
 
+/// Columns of a terminal that does not say.
+const COLUMNS: usize = 80;
 /// What is said of standard output that cannot be written.
 const CANNOT_PRINT: &str = "could not print the result";
 /// Most redraws of the progress display in a second.
@@ -47,7 +51,6 @@ impl Ui {
     pub(crate) fn new(global: &Global, environment: &Environment) -> Self {
         let has_terminal = io::stderr().is_terminal();
         let dumb = environment.get("TERM").is_some_and(|term| term == "dumb");
-        let plain = global.no_color || environment.get("NO_COLOR").is_some() || dumb;
         let draws = has_terminal && !global.quiet && !global.json && !dumb;
         let screen = draws.then(|| {
             let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND);
@@ -57,7 +60,7 @@ impl Ui {
             json: global.json,
             quiet: global.quiet,
             verbose: global.verbose,
-            colored: has_terminal && !plain && !global.json,
+            colored: !global.json && has_colors(global.no_color, environment, has_terminal),
             screen,
             out: Mutex::new(BufWriter::with_capacity(64 << 10, io::stdout())),
             is_live: io::stdout().is_terminal(),
@@ -74,6 +77,7 @@ impl Ui {
     /// # Errors
     /// When standard output cannot be written; see [`is_closed_pipe`].
     pub(crate) fn out(&self, line: &str) -> Result<()> {
+        let line = harmless(line);
         let written = self.aside(|| {
             let mut out = self.lock();
             out.write_all(line.as_bytes())?;
@@ -81,6 +85,15 @@ impl Ui {
             if self.is_live { out.flush() } else { Ok(()) }
         });
         written.map_err(cannot_print)
+    }
+
+    /// Columns of the terminal that results go to; absent where there is none.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        let size = || rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok();
+        self.is_live.then(|| match size().map_or(0, |size| usize::from(size.ws_col)) {
+            0 => COLUMNS,
+            columns => columns,
+        })
     }
 
     /// Prints one line that tells how it went; nothing with `--quiet` and with `--json`.
@@ -121,7 +134,7 @@ impl Ui {
         if self.json {
             self.err(&json::line(&json::Notice::new("notice", message)));
         } else if !self.quiet {
-            self.err(&format!("{} {}", self.painted("note:", "36"), text::printable(message)));
+            self.err(&format!("{} {}", self.painted("note:", "36"), printable(message)));
         }
     }
 
@@ -130,7 +143,7 @@ impl Ui {
         if self.json {
             self.err(&json::line(&json::Notice::new("warning", message)));
         } else {
-            self.err(&format!("{} {}", self.painted("warning:", "33"), text::printable(message)));
+            self.err(&format!("{} {}", self.painted("warning:", "33"), printable(message)));
         }
     }
 
@@ -152,6 +165,24 @@ impl Ui {
     }
 }
 
+/// Whether standard error gets colors: as the widespread variables say, otherwise where a terminal
+/// can show them.
+fn has_colors(no_color: bool, environment: &Environment, has_terminal: bool) -> bool {
+    let is = |name: &str, value: &str| environment.get(name).is_some_and(|found| found == value);
+    let is_forced = environment.get("CLICOLOR_FORCE").is_some() && !is("CLICOLOR_FORCE", "0");
+    let is_refused = no_color || environment.get("NO_COLOR").is_some();
+    !is_refused && (is_forced || (has_terminal && !is("TERM", "dumb") && !is("CLICOLOR", "0")))
+}
+
+/// `line` without characters that drive a terminal. Names were escaped where they came from, so
+/// that this finds nothing; it is here because one place that forgets would be enough.
+fn harmless(line: &str) -> Cow<'_, str> {
+    if is_printable(line) {
+        return Cow::Borrowed(line);
+    }
+    Cow::Owned(line.split('\n').map(printable).collect::<Vec<_>>().join("\n"))
+}
+
 fn cannot_print(error: io::Error) -> Error {
     let kind = crate::base::error::kind_of_io(&error);
     Error::new(kind, CANNOT_PRINT).because(error)
@@ -160,6 +191,26 @@ fn cannot_print(error: io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn colors_are_for_terminals_and_for_who_insists() {
+        let colors = |variables: &[(&str, &str)], has_terminal| {
+            has_colors(false, &Environment::of(variables), has_terminal)
+        };
+        assert!(colors(&[], true) && !colors(&[], false));
+        assert!(!colors(&[("NO_COLOR", "1")], true) && colors(&[("NO_COLOR", "")], true));
+        assert!(!colors(&[("TERM", "dumb")], true) && !colors(&[("CLICOLOR", "0")], true));
+        assert!(colors(&[("CLICOLOR_FORCE", "1")], false));
+        assert!(!colors(&[("CLICOLOR_FORCE", "0")], false));
+        assert!(!colors(&[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")], true));
+        assert!(!has_colors(true, &Environment::of(&[("CLICOLOR_FORCE", "1")]), true));
+    }
+
+    #[test]
+    fn what_forgot_to_escape_is_escaped() {
+        assert!(matches!(harmless("a\nb"), Cow::Borrowed(_)));
+        assert_eq!(harmless("a\nb\u{1b}[2J\r\u{202e}"), "a\nb\\x1b[2J\\r\\u{202e}");
+    }
 
     #[test]
     fn only_a_closed_pipe_is_one() {

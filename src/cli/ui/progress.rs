@@ -31,6 +31,8 @@ pub(crate) struct Ticker {
 /// What a ticker looks at.
 pub(crate) struct Watched {
     pub(crate) ui: Arc<Ui>,
+    /// Whether lines of progress may stand between those of the command.
+    pub(crate) shows_progress: bool,
     pub(crate) progress: Arc<Progress>,
     pub(crate) problem_count: Arc<AtomicU64>,
     pub(crate) cancel: Cancel,
@@ -76,7 +78,7 @@ impl View {
         Self {
             started: Instant::now(),
             samples: VecDeque::new(),
-            bars: watched.ui.screen.as_ref().map(bars),
+            bars: watched.ui.screen.as_ref().filter(|_| watched.shows_progress).map(bars),
             was_told_to_stop: false,
             tick_count: 0,
         }
@@ -104,7 +106,8 @@ impl View {
             line.set_message(cut(&self.line(watched), width));
             current.set_message(cut(&escape(&watched.progress.current()), width));
         }
-        if ui.json && !ui.quiet && self.tick_count.is_multiple_of(TICKS_PER_STATUS) {
+        let tells_status = ui.json && !ui.quiet && watched.shows_progress;
+        if tells_status && self.tick_count.is_multiple_of(TICKS_PER_STATUS) {
             // A closed pipe is noticed at the end of the run.
             drop(ui.json(&self.status(watched)).and_then(|()| ui.flush()));
         }
@@ -208,17 +211,17 @@ fn seconds_left(done: u64, total: u64, rate: f64) -> Option<u64> {
 /// its lines wrongly.
 fn width() -> usize {
     let columns = rustix::termios::tcgetwinsize(rustix::stdio::stderr()).map_or(0, |s| s.ws_col);
-    usize::from(if columns == 0 { 80 } else { columns }).saturating_sub(6).max(20)
+    usize::from(if columns == 0 { super::COLUMNS as u16 } else { columns })
+        .saturating_sub(6)
+        .max(20)
 }
 
-/// At most `width` characters: the end of a path says more than its start.
+/// At most `width` columns: the end of a path says more than its start.
 fn cut(text: &str, width: usize) -> String {
-    let len = text.chars().count();
-    if len <= width {
+    if text::width(text) <= width {
         return text.to_owned();
     }
-    let tail: String = text.chars().skip(len - (width - 3)).collect();
-    format!("...{tail}")
+    format!("...{}", text::tail(text, width - 3))
 }
 
 fn bars(screen: &MultiProgress) -> [ProgressBar; 2] {
@@ -236,6 +239,8 @@ mod tests {
     fn a_long_path_keeps_its_end() {
         assert_eq!(cut("/a/b", 20), "/a/b");
         assert_eq!(cut("/home/somebody/some/where", 20), "...mebody/some/where");
+        let wide = "\u{4f60}".repeat(11);
+        assert_eq!(cut(&wide, 20), format!("...{}", "\u{4f60}".repeat(8)));
     }
 
     #[test]

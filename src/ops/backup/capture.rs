@@ -81,6 +81,13 @@ impl Capture<'_> {
             cancel: run.cancel,
         };
         let result = pipeline::backup(&job)?;
+        tracing::info!(
+            data_chunks = run.progress.new_data_chunks.get(),
+            metadata_chunks = run.progress.new_metadata_chunks.get(),
+            packs = run.progress.stored_packs.get(),
+            stored_bytes = run.progress.stored_bytes.get(),
+            "new chunks stored"
+        );
         let excluded = excluded.into_inner().expect("no thread panics while it holds the lock");
         Ok(Captured { result, excluded, notices: selector.take_notices() })
     }

@@ -157,8 +157,9 @@ impl Backup<'_> {
         run.problems.extend(session.take_problems());
         let damaged = decode_packs(&chunks.meta_get(DAMAGED_KEY).unwrap_or_default());
         chunks.list_packs(&session.first_look().endangered.union(&damaged).copied().collect())?;
-        let mut snapshots = Snapshots::read(repository)?;
+        let mut snapshots = Snapshots::read(repository)?.as_of(run.clock.now());
         run.problems.extend(std::mem::take(&mut snapshots.problems));
+        run.problems.extend(snapshots.ahead_problem(&parent::filter(options, source)));
         let parent = parent::choose(&snapshots, options, source, time)?;
         if let Some(component) = parent.and_then(|parent| parent.snapshot.components.first()) {
             // A guess that is good enough for the time that is left.
@@ -174,6 +175,13 @@ impl Backup<'_> {
         let rows: &dyn Rows = if options.dry_run { &untouched } else { chunks };
         let comparison = options.comparison;
         let last_run = LastRun { rows, scope, parent: taken_over, comparison };
+        tracing::info!(
+            parent = parent.map(|parent| parent.id.short()).unwrap_or_default(),
+            takes_over = taken_over.is_some(),
+            attempt_again = verified_only,
+            cache_degraded = chunks.is_degraded(),
+            "parent snapshot chosen"
+        );
         let next_epoch = epoch::of_session(session.id());
         let problems_before = run.problems.count();
         let before = self.stream_before(parent);

@@ -4,6 +4,7 @@ use super::Options;
 use super::source::Source;
 use crate::base::{Error, ErrorKind, Result, Timestamp};
 use crate::format::snapshot::{Component, PathBytes, State};
+use crate::repo::select::Filter;
 use crate::repo::snapshots::{Committed, Snapshots};
 
 /// The snapshot that was asked for, or else the newest one of the same sources on this host that is
@@ -51,11 +52,17 @@ fn of_source<'s>(
     source: &Source<'_>,
 ) -> impl Iterator<Item = &'s Committed> {
     let (kind, paths) = (source.kind(), source.paths());
-    snapshots.all.iter().rev().filter(move |committed| {
+    snapshots.present().iter().rev().filter(move |committed| {
         let snapshot = &committed.snapshot;
         let component = snapshot.components.first();
         snapshot.host == options.host && component.is_some_and(|c| is_of(c, kind, &paths))
     })
+}
+
+/// What snapshots of these sources have in common.
+pub(super) fn filter(options: &Options, source: &Source<'_>) -> Filter {
+    let paths = source.paths().into_iter().map(|path| path.0).collect();
+    Filter { hosts: vec![options.host.clone()], tags: Vec::new(), paths }
 }
 
 fn is_of(component: &Component, kind: &str, paths: &[PathBytes]) -> bool {

@@ -15,9 +15,10 @@ use crate::base::{Error, ErrorKind, Result, SystemClock, Timestamp};
 use crate::format::slot::Label;
 use crate::format::snapshot::State;
 use crate::ops::tests::{Counts, World, describe, fill, noise};
-use crate::ops::{init, restore, snapshots};
+use crate::ops::{init, restore};
 use crate::repo::Repository;
 use crate::repo::access::Creation;
+use crate::repo::snapshots::Snapshots;
 use crate::seal::keys::Key;
 use crate::seal::slot::Secret;
 use crate::source::{Comparison, Stream, StreamPath};
@@ -43,7 +44,7 @@ impl World {
     }
 
     fn snapshot_count(&self) -> usize {
-        snapshots::snapshots(&self.repository).unwrap().all.len()
+        Snapshots::read(&self.repository).unwrap().all.len()
     }
 
     /// The stream of a command under the name `dump`.

@@ -11,12 +11,14 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Run, backup, check, init, ls, restore, snapshots};
+use super::{Run, backup, check, init, ls, restore};
 use crate::backend::{self, Location, Options as BackendOptions};
 use crate::base::{Cancel, Clock, Problems, Progress, SystemClock};
+use crate::format::entry::Entry;
 use crate::format::slot::Label;
 use crate::repo::Repository;
 use crate::repo::access::Creation;
+use crate::repo::snapshots::Snapshots;
 use crate::seal::keys::Key;
 use crate::seal::slot::Secret;
 use crate::source::Selection;
@@ -248,7 +250,7 @@ fn an_unchanged_tree_writes_no_pack() {
     let (_, counts) = world.backup();
     assert_eq!(counts.progress.stored_packs.get(), 0);
     assert_eq!(counts.progress.files_unmodified.get(), 506);
-    assert_eq!(snapshots::snapshots(&world.repository).unwrap().all.len(), 3);
+    assert_eq!(Snapshots::read(&world.repository).unwrap().all.len(), 3);
 }
 
 #[test]
@@ -271,12 +273,12 @@ fn listing_names_every_path() {
     let counts = Counts::default();
     let options = ls::Options {
         snapshot: "latest".into(),
-        path: Some(world.source().to_str().unwrap().into()),
+        paths: vec![world.source().to_str().unwrap().into()],
         recursive: true,
         cache_dir: None,
     };
     let mut paths = Vec::new();
-    ls::ls(&world.repository, &options, &counts.run(), &mut |path, _| {
+    ls::ls(&world.repository, &options, &counts.run(), &mut |path: &[u8], _: &Entry| {
         paths.push(String::from_utf8(path.to_vec()).unwrap());
         Ok(())
     })
@@ -373,7 +375,7 @@ fn a_panic_in_a_helper_ends_the_run() {
         let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             backup::backup(&world.repository, &options, &run).map(|_| ())
         }));
-        let snapshots = snapshots::snapshots(&world.repository).unwrap().all.len();
+        let snapshots = Snapshots::read(&world.repository).unwrap().all.len();
         told.send((result.is_ok_and(|r| r.is_ok()), snapshots)).unwrap();
     });
     let (succeeded, snapshots) =
