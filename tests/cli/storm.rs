@@ -192,8 +192,7 @@ impl Storm {
             })
         };
         let (large, small): (Vec<Actor>, Vec<Actor>) = Actor::all().partition(|a| a.number == 0);
-        let threads =
-            vec![run(large, Duration::from_millis(2)), run(small, Duration::from_micros(300))];
+        let threads = vec![run(large, Duration::ZERO), run(small, Duration::from_micros(100))];
         Self { is_over, threads }
     }
 

@@ -135,7 +135,7 @@ impl World {
         fs::copy(support(name), &copy).unwrap();
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
         let mut words = self.wrapper.clone();
-        words.extend(["python3", "-I", "-B"].map(OsString::from));
+        words.extend([python(), "-I", "-B"].map(OsString::from));
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]).arg(copy).args(arguments);
         self.dress(&mut command);
@@ -254,9 +254,15 @@ pub(crate) fn support(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support").join(name)
 }
 
+/// A Python that every user of this system may run, if there is one.
+pub(crate) fn python() -> &'static str {
+    let system = "/usr/bin/python3";
+    if Path::new(system).exists() { system } else { "python3" }
+}
+
 /// Compares two trees in all that a restore promises. Exit code 0 is equal.
 pub(crate) fn compare(a: &Path, b: &Path, options: &[&str]) -> Answer {
-    let mut command = Command::new("python3");
+    let mut command = Command::new(python());
     command.args(["-I", "-B"]).arg(support("same_tree.py")).args(options).arg(a).arg(b);
     Answer::of(command.output().unwrap())
 }

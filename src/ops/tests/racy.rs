@@ -28,7 +28,8 @@ struct QuietWriter(Child, BufReader<ChildStdout>);
 impl QuietWriter {
     fn start(path: &Path) -> Option<Self> {
         let script = "import mmap, sys\n\
-            m = mmap.mmap(open(sys.argv[1], 'r+b').fileno(), 0)\n\
+            f = open(sys.argv[1], 'r+b')\n\
+            m = mmap.mmap(f.fileno(), 0)\n\
             for line in sys.stdin:\n    m[0] = ord(line[0])\n    print(line[0], flush=True)";
         let mut process = Command::new("python3")
             .args(["-I", "-c", script])
