@@ -5,11 +5,8 @@ use clap::ValueEnum;
 use super::environment::Environment;
 use super::identity;
 use crate::base::{Error, ErrorKind, Result, Timestamp};
+use crate::ops::backup::{LEVEL, READ_CONCURRENCY};
 use crate::source::Comparison;
-
-/// Files that are read at a time when nothing is said: enough to keep a disk busy while two cores
-/// seal.
-const READ_CONCURRENCY: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct BackupFlags {
@@ -82,13 +79,13 @@ enum Compression {
 }
 
 impl Compression {
-    /// Levels of zstd. 3 is what zstd itself prefers: 1 saves little time beside reading and
-    /// sealing, 7 is about half as fast for a few percent, 19 is for what is written once.
+    /// Levels of zstd. Beside 3, which is used if nothing is said, 1 saves little time beside reading
+    /// and sealing, 7 is about half as fast for a few percent, 19 is for what is written once.
     fn level(self) -> Option<i32> {
         match self {
             Self::Off => None,
             Self::Fastest => Some(1),
-            Self::Auto => Some(3),
+            Self::Auto => Some(LEVEL),
             Self::Better => Some(7),
             Self::Max => Some(19),
         }

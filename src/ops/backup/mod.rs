@@ -21,6 +21,7 @@ use self::record::Record;
 use self::source::Source;
 use self::writer::Writer;
 use super::{DAMAGED_KEY, Run, closing_notices, decode_packs, open_chunks, subtree};
+use crate::base::size::MIB;
 use crate::base::{Error, ErrorKind, Result, SessionId, Timestamp};
 use crate::format::entry::TreeRef;
 use crate::format::snapshot::{Snapshot, State};
@@ -35,6 +36,12 @@ use crate::source::{Comparison, Selection, Stream};
 
 /// Times that a run starts over because prunes endangered what it relied on.
 const ATTEMPT_COUNT_MAX: usize = 5;
+
+/// Level of zstd when nothing is said: what zstd itself prefers.
+pub const LEVEL: i32 = 3;
+/// Files that are read at a time when nothing is said: enough to keep a disk busy while two cores
+/// seal.
+pub const READ_CONCURRENCY: usize = 4;
 
 /// What to back up, and how.
 #[derive(Clone, Debug)]
@@ -83,6 +90,36 @@ pub struct Options {
     pub description: Option<String>,
     /// Name and version of the program.
     pub program: String,
+}
+
+impl Default for Options {
+    /// No sources yet, nobody's name, and the measures of the program.
+    fn default() -> Self {
+        Self {
+            sources: Vec::new(),
+            cwd: PathBuf::from("/"),
+            stream: None,
+            allow_suspect: false,
+            time: None,
+            host: String::new(),
+            user: String::new(),
+            tags: Vec::new(),
+            parent: None,
+            force: false,
+            is_watched: false,
+            comparison: Comparison::default(),
+            dry_run: false,
+            skip_if_unchanged: false,
+            max_memory: 512 * MIB,
+            level: Some(LEVEL),
+            read_concurrency: READ_CONCURRENCY,
+            exclude: Vec::new(),
+            selection: Selection::default(),
+            cache_dir: None,
+            description: None,
+            program: String::new(),
+        }
+    }
 }
 
 /// What was stored; counts are in the progress of the run.

@@ -21,7 +21,6 @@ use crate::repo::access::Creation;
 use crate::repo::snapshots::Snapshots;
 use crate::seal::keys::Key;
 use crate::seal::slot::Secret;
-use crate::source::Selection;
 
 /// A repository and a source in a directory of their own.
 pub(super) struct World {
@@ -72,24 +71,10 @@ impl World {
             cwd: PathBuf::from("/"),
             host: "host".into(),
             user: "user".into(),
-            tags: vec![],
-            stream: None,
-            allow_suspect: false,
-            time: None,
-            parent: None,
-            force: false,
-            is_watched: false,
-            comparison: crate::source::Comparison::default(),
-            dry_run: false,
-            skip_if_unchanged: false,
-            max_memory: 512 << 20,
-            level: Some(3),
             read_concurrency: 2,
-            exclude: vec![],
-            selection: Selection::default(),
             cache_dir: Some(self.dir.path().join("cache")),
-            description: None,
             program: "test".into(),
+            ..backup::Options::default()
         }
     }
 
