@@ -160,16 +160,17 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
 /// them away.
 fn find_hidden(snapshots: &Snapshots, findings: &mut Findings) {
     let listed: HashSet<_> = snapshots.all.iter().map(|committed| committed.id).collect();
-    for committed in &snapshots.all {
-        for seen in &committed.snapshot.seen {
-            if listed.contains(&seen.session) || snapshots.tombed.contains(&seen.session) {
-                continue;
-            }
+    let by_kept = snapshots.all.iter().flat_map(|committed| {
+        let who = format!("snapshot {}", committed.id.short());
+        committed.snapshot.seen.iter().map(move |seen| (seen, who.clone()))
+    });
+    let by_tombed =
+        snapshots.seen_by_tombed.iter().map(|seen| (seen, "a forgotten snapshot".to_owned()));
+    for (seen, who) in by_kept.chain(by_tombed) {
+        if !listed.contains(&seen.session) && !snapshots.tombed.contains(&seen.session) {
             let name = ObjectName::snapshot(seen.session);
-            let message = format!(
-                "it is missing or damaged: snapshot {} has seen it, and nobody forgot it",
-                committed.id.short()
-            );
+            let message =
+                format!("it is missing or damaged: {who} has seen it, and nobody forgot it");
             findings.add(&name, message).hint =
                 "Find out who can delete from this location; its files may be in later snapshots."
                     .to_owned();

@@ -1,6 +1,6 @@
 //! Finding snapshots again: what is listed, what is forgotten.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::access::list_names;
 use super::parallel::ask_all;
@@ -9,6 +9,7 @@ use super::{Repository, damaged, is_missing};
 use crate::base::text::escape;
 use crate::base::{Error, ErrorKind, Problems, Result, SessionId, Timestamp, WriterId};
 use crate::format::name::Parsed;
+use crate::format::note::Note;
 use crate::format::snapshot::{Decision, Seen, Snapshot};
 use crate::format::tombstone::Tombstone;
 use crate::format::{ObjectKind, ObjectName};
@@ -34,6 +35,8 @@ pub struct Snapshots {
     pub all: Vec<Committed>,
     /// Forgotten sessions.
     pub tombed: HashSet<SessionId>,
+    /// What the forgotten snapshots had seen.
+    pub seen_by_tombed: Vec<Seen>,
     /// Objects that are set aside.
     pub problems: Vec<Error>,
     /// Snapshots that could not be read, any of which may be the newest.
@@ -72,7 +75,39 @@ impl Snapshots {
             }
         }
         found.all.sort_by_key(|c| (c.snapshot.time, c.id));
+        found.apply_notes(repository)?;
         Ok(found)
+    }
+
+    /// Applies what was said about snapshots after the fact: of several notes, the one with the
+    /// highest number that says something holds.
+    fn apply_notes(&mut self, repository: &Repository) -> Result<()> {
+        let places: HashMap<SessionId, usize> =
+            self.all.iter().enumerate().map(|(place, c)| (c.id, place)).collect();
+        let mut notes = Vec::new();
+        for name in names(repository, ObjectKind::Note)? {
+            if let Parsed::Note(session, number) = name.parsed()
+                && let Some(place) = places.get(&session)
+            {
+                notes.push((*place, number, session, name));
+            }
+        }
+        notes.sort_by_key(|(place, number, ..)| (*place, *number));
+        let read = ask_all(&notes, &|(_, _, session, name)| {
+            let body = repository.open_object(name)?;
+            Note::decode(&body, session).map_err(|error| damaged(name, error))
+        });
+        for ((place, ..), note) in notes.iter().zip(read) {
+            match note {
+                Ok(note) => {
+                    let snapshot = &mut self.all[*place].snapshot;
+                    snapshot.tags = note.tags.unwrap_or(std::mem::take(&mut snapshot.tags));
+                    snapshot.description = note.description.or(snapshot.description.take());
+                }
+                Err(error) => self.problems.push(error),
+            }
+        }
+        Ok(())
     }
 
     /// Only the forgotten sessions.
@@ -99,7 +134,10 @@ impl Snapshots {
         });
         for tombstone in tombstones {
             match tombstone {
-                Ok(tombstone) => self.tombed.extend(tombstone.sessions),
+                Ok(tombstone) => {
+                    self.tombed.extend(tombstone.sessions);
+                    self.seen_by_tombed.extend(tombstone.seen);
+                }
                 // One that does not authenticate has no effect, or anybody could forget.
                 Err(error) => self.problems.push(error),
             }
@@ -282,7 +320,7 @@ mod tests {
         assert_eq!(found.all.iter().map(|c| c.id).collect::<Vec<_>>(), ids);
         assert!(found.problems.is_empty());
         // One request for each object, and one listing for each kind.
-        assert_eq!((counted.count(Verb::Get), counted.count(Verb::List)), (60, 2));
+        assert_eq!((counted.count(Verb::Get), counted.count(Verb::List)), (60, 3));
         assert_eq!(slow.in_flight_max(), REQUEST_COUNT_MAX);
     }
 

@@ -876,6 +876,11 @@ fn the_library_restores_the_golden_repository() {
         let listed = Snapshots::read(&opened).unwrap();
         let sessions: BTreeSet<String> = listed.all.iter().map(|c| c.id.to_hex()).collect();
         assert_eq!(sessions, expected().keys().cloned().collect());
+        // Notes hold, not what the snapshots said at first.
+        for committed in &listed.all {
+            let tags = expected()[&committed.id.to_hex()]["tags"].clone();
+            assert_eq!(committed.snapshot.tags.join(","), tags);
+        }
 
         let options = ops::ls::Options {
             snapshot: session.as_str().into(),
