@@ -41,6 +41,12 @@ pub struct Progress {
     pub files_changed: Counter,
     /// Files taken over from the parent snapshot unread.
     pub files_unmodified: Counter,
+    /// Files that were there already, or were left alone; they are done as well.
+    pub files_skipped: Counter,
+    /// Bytes that were there already, or were left alone; they are done as well.
+    pub bytes_skipped: Counter,
+    /// Entries that were removed because the snapshot does not have them.
+    pub files_deleted: Counter,
     /// Directories that are done.
     pub directories_done: Counter,
     /// Other entries that are done.

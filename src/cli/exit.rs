@@ -27,7 +27,7 @@ pub(crate) struct Row {
 /// Every exit code there is; the numbers are restic's.
 pub(crate) const CODES: &[Row] = &[
     Row { code: 0, meaning: "done" },
-    Row { code: FAILED, meaning: "failed; or `check` found damage" },
+    Row { code: FAILED, meaning: "failed; or `check` or `restore --verify` found damage" },
     Row { code: USAGE, meaning: "the request makes no sense: an unknown option, an ambiguous id" },
     Row {
         code: 3,

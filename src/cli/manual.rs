@@ -5,7 +5,7 @@ use clap::{Arg, Command, CommandFactory};
 use super::args::Cli;
 use super::environment::VARIABLES;
 use super::exit::CODES;
-use super::selection;
+use super::{restore_selection, selection};
 
 const HEAD: &str = "\
 # Command line
@@ -86,6 +86,7 @@ pub fn manual() -> String {
     text.push('\n');
     text.push_str(JSON);
     text.push_str(selection::MANUAL);
+    text.push_str(restore_selection::MANUAL);
     text.push_str("## Global options\n");
     options(&mut text, root.get_arguments().filter(|arg| arg.is_global_set()));
     for command in root.get_subcommands_mut() {

@@ -20,6 +20,8 @@ mod list_file;
 mod log;
 mod manual;
 mod password_command;
+mod restore_args;
+mod restore_selection;
 mod patterns;
 mod secret;
 mod selection;

@@ -122,7 +122,7 @@ mod tests {
             let list = ListFile { shown: "list".into(), bytes: bytes.to_vec() };
             raw(&list).map_err(|error| error.message)
         };
-        assert_eq!(read(b"").expect("no path"), [PathBuf::new(); 0]);
+        assert!(read(b"").expect("no path").is_empty());
         let odd = read(b"a\n b\0#c\0\xff\0").expect("three paths");
         assert_eq!(odd, [path_of(b"a\n b"), path_of(b"#c"), path_of(b"\xff")]);
         for bytes in [&b"a\0b"[..], b"a", b"\0", b"a\0\0", b"\0a\0"] {

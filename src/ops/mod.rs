@@ -7,6 +7,8 @@ pub mod key;
 mod known_config;
 pub mod ls;
 pub mod restore;
+#[cfg(test)]
+mod restore_tests;
 mod selection;
 pub mod snapshots;
 mod subtree;

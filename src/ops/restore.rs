@@ -1,20 +1,24 @@
 //! Brings a snapshot, or a part of one, back to a directory.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Run, closing_notices, open_chunks, selection, subtree};
 use crate::base::size::human;
 use crate::base::{Error, ErrorKind, Result, SessionId};
 use crate::format::entry::EntryKind;
+use crate::pipeline::merge::ComponentNo;
 use crate::pipeline::restore::{Restore, Selection, restore as run_restore};
 use crate::repo::Repository;
 use crate::repo::reader::Reader;
 use crate::repo::select::Selector;
-use crate::target::{self, Target};
+use crate::repo::snapshots::Committed;
+use crate::target::{self, Identity, Target};
+
+pub use crate::pipeline::how::{Action, How, Overwrite, Select, Selected, Tell};
 
 /// What to restore, and where.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// What selects the snapshot.
     pub snapshot: Selector,
@@ -24,6 +28,10 @@ pub struct Options {
     pub target: PathBuf,
     /// Which metadata to apply.
     pub target_options: target::Options,
+    /// What happens to what is there, and what is told.
+    pub how: How,
+    /// What is never removed from the target, such as the repository itself.
+    pub stays: Vec<PathBuf>,
     /// Bound on memory in bytes.
     pub max_memory: u64,
     /// Directory of the local cache.
@@ -35,6 +43,8 @@ pub struct Options {
 pub struct Report {
     /// The snapshot.
     pub snapshot: SessionId,
+    /// Files that were read back and are not what the snapshot has.
+    pub mismatch_count: u64,
     /// What a person may want to know.
     pub notices: Vec<String>,
 }
@@ -44,56 +54,114 @@ pub struct Report {
 /// # Errors
 /// When there is no such snapshot, the target cannot be written, or the disk is full.
 pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
+    if options.how.dry_run && options.how.verify {
+        return Err(Error::new(ErrorKind::Usage, "a dry run restores nothing to verify"));
+    }
     let committed = selection::select(repository, &options.snapshot, run)?;
     let (chunks, mut notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
     let reader = Reader::new(repository, &chunks);
-    let mut selections = Vec::new();
-    for component in &committed.snapshot.components {
-        let path = options.path.as_deref().unwrap_or_default();
-        let found = subtree::find(&reader, component.root, path)?;
-        let (bytes, files, selection) = match found {
-            None => {
-                let bytes = component.root.map_or(0, |tree| tree.content_bytes);
-                let files = component.statistics.file_count;
-                (bytes, files, Selection::Tree(component.root, None))
-            }
-            Some(entry) if entry.kind == EntryKind::Directory => {
-                let bytes = entry.tree.map_or(0, |tree| tree.content_bytes);
-                (bytes, 0, Selection::Tree(entry.tree, Some(Box::new(entry))))
-            }
-            Some(entry) => (entry.size.unwrap_or(0), 1, Selection::One(Box::new(entry))),
-        };
-        run.progress.bytes_total.add(bytes);
-        run.progress.files_total.add(files);
-        selections.push(selection);
-    }
-    let target = Target::open(&options.target, options.target_options)?;
+    let selection = select(&reader, &committed, options, run)?;
+    let open = if options.how.dry_run { Target::inspect } else { Target::open };
+    let target = open(&options.target, options.target_options)?;
+    refuse_root(&target, &options.how)?;
     check_space(&target, run.progress.bytes_total.get(), &committed, options)?;
+    let stays = options.stays.iter().filter_map(|path| Identity::of_path(path)).collect();
     let job = Restore {
         reader: &reader,
         target: &target,
+        how: &How { stays, ..options.how.clone() },
         problems: run.problems,
         progress: run.progress,
         cancel: run.cancel,
     };
-    let result = selections.into_iter().try_for_each(|selection| run_restore(&job, selection));
+    let result = run_restore(&job, selection);
     // What was restored before an error is put on disk as well.
     let flushed = target.finish();
-    result.and(flushed)?;
+    let mismatch_count = result?;
+    flushed?;
     closing_notices(&chunks, &mut notices);
-    Ok(Report { snapshot: committed.id, notices })
+    Ok(Report { snapshot: committed.id, mismatch_count, notices })
 }
 
-/// Refuses a restore that cannot fit, before hours are spent on it. Holes and files that exist
-/// already make this a guess, so only a target with less than half of what is needed is refused.
+/// Finds what was asked for in all components, and counts it.
+fn select(
+    reader: &Reader<'_>,
+    committed: &Committed,
+    options: &Options,
+    run: &Run<'_>,
+) -> Result<Selection> {
+    let mut selection = Selection::default();
+    let mut absent = None;
+    let mut found_count = 0;
+    let path = options.path.as_deref().unwrap_or_default();
+    let components = &committed.snapshot.components;
+    // What is selected one by one is counted one by one.
+    let count = |files: u64, bytes: u64| {
+        if options.how.select.is_none() {
+            run.progress.files_total.add(files);
+            run.progress.bytes_total.add(bytes);
+        }
+    };
+    for (component, no) in components.iter().zip(0 as ComponentNo..) {
+        let found = match subtree::find(reader, component.root, path) {
+            Ok(found) => found,
+            Err(error) if error.kind == ErrorKind::NotFound => {
+                absent = Some(error);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        found_count += 1;
+        match found {
+            None => {
+                let bytes = component.root.map_or(0, |tree| tree.content_bytes);
+                count(component.statistics.file_count, bytes);
+                selection.trees.extend(component.root.map(|tree| (no, tree)));
+                selection.is_whole |= component.paths.iter().any(|path| path.0 == b"/");
+            }
+            Some(entry) if entry.kind == EntryKind::Directory => {
+                count(0, entry.tree.map_or(0, |tree| tree.content_bytes));
+                selection.trees.extend(entry.tree.map(|tree| (no, tree)));
+                selection.is_whole |= entry.mtime.is_some();
+                if selection.root.is_none() || entry.mtime.is_some() {
+                    selection.root = Some(entry);
+                }
+            }
+            Some(entry) => {
+                count(1, entry.size.unwrap_or(0));
+                selection.entries.push((no, entry));
+            }
+        }
+    }
+    match absent {
+        Some(error) if found_count == 0 => Err(error),
+        _ => Ok(selection),
+    }
+}
+
+/// Refuses to empty the whole system.
+fn refuse_root(target: &Target, how: &How) -> Result<()> {
+    let root = target.root();
+    let is_root = !root.is_absent() && Identity::of_path(Path::new("/")) == Some(root.identity());
+    if !(how.delete && how.select.is_none() && is_root) {
+        return Ok(());
+    }
+    let message = "removing what the snapshot does not have from `/` would ruin this system";
+    Err(Error::new(ErrorKind::Usage, message)
+        .hint("Add `--include` or `--exclude`, or choose another target."))
+}
+
+/// Refuses a restore that cannot fit, before hours are spent on it. Holes make this a guess, and
+/// what is there may be what is wanted, so only an empty target with less than half of what is
+/// needed is refused.
 fn check_space(
     target: &Target,
     wanted: u64,
-    committed: &crate::repo::snapshots::Committed,
+    committed: &Committed,
     options: &Options,
 ) -> Result<()> {
     let Ok(available) = target.available_bytes() else { return Ok(()) };
-    if available >= wanted / 2 {
+    if options.how.dry_run || available >= wanted / 2 || !target.is_empty()? {
         return Ok(());
     }
     Err(Error::new(

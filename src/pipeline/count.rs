@@ -34,7 +34,7 @@ struct Totals {
 /// What is to be counted still.
 enum Step<'a> {
     /// Names on the way to the sources.
-    Passage(Directory, &'a Branch),
+    Passage(Box<Directory>, &'a Branch),
     /// A source, or a directory below one, by its name in its parent.
     Below(Arc<Directory>, Vec<u8>),
 }
@@ -59,12 +59,12 @@ impl Count<'_> {
         } else {
             let mut open = Directory::open_top().ok()?;
             self.selector.start(&mut open);
-            steps.push(Step::Passage(open, &self.roots.top));
+            steps.push(Step::Passage(Box::new(open), &self.roots.top));
         }
         // The last step first: what is open is bounded by the depth of the tree.
         while let Some(step) = steps.pop() {
             match step {
-                Step::Passage(open, branch) => self.passage(open, branch, &mut steps, totals)?,
+                Step::Passage(open, branch) => self.passage(*open, branch, &mut steps, totals)?,
                 Step::Below(parent, name) => {
                     if let Ok(mut open) = parent.open_child(&name) {
                         self.selector.enter(&parent, &mut open);
@@ -89,7 +89,7 @@ impl Count<'_> {
             if !below.is_source() {
                 if let Ok(mut passage) = open.open_passage(&below.name) {
                     self.selector.enter(&open, &mut passage);
-                    steps.push(Step::Passage(passage, below));
+                    steps.push(Step::Passage(Box::new(passage), below));
                 }
             } else if let Ok(Some(child)) = open.stat_child(&below.name)
                 && !self.selector.excludes_source(&open, &child)

@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::base::Error;
+use crate::base::{Error, ErrorKind};
 
 /// Keeps the first fatal error. Stages that see it drain their queues and end.
 #[derive(Debug, Default)]
@@ -23,6 +23,12 @@ impl Failure {
     /// Whether there is one.
     pub fn is_raised(&self) -> bool {
         self.is_raised.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is that no space is left.
+    pub fn is_full(&self) -> bool {
+        let first = self.first.lock().expect("no thread panics while it holds the lock");
+        first.as_ref().is_some_and(|error| error.kind == ErrorKind::Full)
     }
 
     /// Takes it.

@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
-use super::place::{FilePlace, Reports};
+use super::compare::take_what_is_there;
+use super::file_place::FilePlace;
+use super::how::Reports;
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
+use crate::format::FrameKind;
 use crate::format::list::Piece;
-use crate::format::{FrameKind, ObjectName};
 use crate::index::PackRecord;
 use crate::repo::chunks::Located;
 use crate::repo::reader::{Reader, frame_of, slice};
@@ -44,12 +46,13 @@ struct Read {
     frames: Vec<Wanted>,
 }
 
-/// Fetches and writes all parts. What cannot be read is reported by file and range, and left as
-/// zeros.
+/// Fetches and writes what the target does not have of all parts. What cannot be read is reported
+/// by file and range.
 ///
 /// # Errors
 /// When the index fails.
 pub fn fetch(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<()> {
+    let parts = take_what_is_there(parts, reports);
     let reads = plan(reader, parts, reports)?;
     reads.into_par_iter().for_each(|read| {
         if let Err(error) = reports.cancel.check() {
@@ -73,12 +76,18 @@ fn plan(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<
         located = reader.chunks().locate(&ids)?;
     }
     let mut packs: HashMap<PackId, (Arc<PackRecord>, WantedFrames)> = HashMap::new();
-    for (copies, part) in located.into_iter().zip(parts) {
+    for (mut copies, part) in located.into_iter().zip(parts) {
+        if copies.len() > 1 {
+            copies.sort_by_key(|copy| reader.is_missing(&copy.pack.id));
+        }
         // A copy in a frame that is wanted anyway costs nothing.
         let chosen = copies
             .iter()
             .position(|copy| {
-                packs.get(&copy.pack.id).is_some_and(|(_, f)| f.contains_key(&copy.place.frame))
+                !reader.is_missing(&copy.pack.id)
+                    && packs
+                        .get(&copy.pack.id)
+                        .is_some_and(|(_, f)| f.contains_key(&copy.place.frame))
             })
             .unwrap_or(0);
         let Some(copy) = copies.into_iter().nth(chosen) else {
@@ -132,8 +141,7 @@ fn run(reader: &Reader<'_>, read: Read, reports: &Reports<'_>) {
     let fetched = places.and_then(|places| {
         let start = places.first().map_or(0, |place| place.offset);
         let end = places.last().map_or(0, |p| p.offset + u64::from(p.sealed_len));
-        let backend = reader.repository().backend();
-        let sealed = backend.get_range(&ObjectName::pack(pack.id), start..end)?;
+        let sealed = reader.fetch_range(&pack.id, start..end)?;
         Ok((start, sealed))
     });
     for wanted in read.frames {
@@ -183,21 +191,11 @@ fn rescue(reader: &Reader<'_>, part: &Part, reports: &Reports<'_>) {
 
 fn give_up(part: &Part, cause: &Error, reports: &Reports<'_>) {
     if cause.kind == ErrorKind::Offline {
-        // Nothing is lost: zeros must not replace what the target has.
+        // Nothing is lost: the next run gets it.
         let message = format!("could not restore {}: {cause}", part.file.path());
         let error = Error::new(cause.kind, message);
         reports.report(error.hint("Restore again when the repository can be reached."));
         return;
     }
-    part.file.lose_part();
-    let (first, _) = part.file.place_of(part.content);
-    let (last, _) = part.file.place_of(part.content + part.piece.len - 1);
-    let message = format!(
-        "{}: bytes {first} to {last} are lost, zeros stand in their place: {cause}",
-        part.file.path()
-    );
-    reports.problems.push(
-        Error::new(cause.kind, message)
-            .hint("Restore this file from another snapshot, or back up its source again."),
-    );
+    part.file.lose(part.content..part.content + part.piece.len, cause, reports);
 }

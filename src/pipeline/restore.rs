@@ -1,26 +1,24 @@
-//! The way back: walks a tree, makes directories, fetches files a window at a time.
+//! The way back: walks a tree, from the top down and in the order of names.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use crossbeam_channel::{Sender, bounded};
+use crossbeam_channel::bounded;
 
 use super::backup::ending;
+use super::entries::{Entries, Work};
+use super::expected::Expected;
 use super::failure::Failure;
-use super::fetch::{Part, fetch};
+use super::fetch::fetch;
+use super::how::{How, Overwrite, Reports};
 use super::links::Links;
-use super::place::{DirectoryPlace, FilePlace, Reports};
-use crate::base::{Cancel, Error, Problems, Progress, Result};
-use crate::format::entry::{Entry, EntryKind, TreeRef};
-use crate::repo::list::for_each_chunk;
+use super::merge::{ComponentNo, Merge, Merged};
+use super::place::DirectoryPlace;
+use crate::base::{Cancel, Error, ErrorKind, Problems, Progress, Result};
+use crate::format::entry::{Entry, EntryKind, TreeRef, flags};
 use crate::repo::reader::Reader;
-use crate::repo::tree::Walk;
-use crate::target::{Target, create_special, create_symlink};
-
-/// Chunks in a window; each costs about 200 bytes until it is written.
-const WINDOW_PART_COUNT: usize = 32_768;
-/// Files of several chunks in a window, which stay open until the last one is written.
-const WINDOW_OPEN_COUNT: usize = 384;
+use crate::target::{Target, TargetDir};
 
 /// One restore into one target.
 pub struct Restore<'a> {
@@ -28,6 +26,8 @@ pub struct Restore<'a> {
     pub reader: &'a Reader<'a>,
     /// Where entries go.
     pub target: &'a Target,
+    /// What a person wants.
+    pub how: &'a How,
     /// Where faults go.
     pub problems: &'a Problems,
     /// How far it is.
@@ -36,203 +36,268 @@ pub struct Restore<'a> {
     pub cancel: &'a Cancel,
 }
 
-/// What to restore.
-#[derive(Debug)]
-pub enum Selection {
-    /// Everything in a directory, whose own metadata the target gets if its entry is given.
-    Tree(Option<TreeRef>, Option<Box<Entry>>),
-    /// A single entry that is no directory.
-    One(Box<Entry>),
+/// What to restore, from several components at the same time.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Directories whose content goes into the target.
+    pub trees: Vec<(ComponentNo, TreeRef)>,
+    /// The metadata that the target gets, of a directory that was backed up as a whole.
+    pub root: Option<Entry>,
+    /// Entries that are no directories, in place of the above.
+    pub entries: Vec<(ComponentNo, Entry)>,
+    /// Whether `root` or its absence stands for all that is in the directory.
+    pub is_whole: bool,
 }
 
-/// Restores `selection`. One entry that fails is a problem; the rest goes on.
+/// Restores `selection`, and counts the files that were read back and are not what they should be.
+/// One entry that fails is a problem; the rest goes on.
 ///
 /// # Errors
 /// When the disk is full, the index fails, or a person asked to stop.
-pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<()> {
+pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<u64> {
     let failure = Failure::default();
-    let links = Links::default();
+    let links = Links::new(job.target);
+    let mismatch_count = AtomicU64::new(0);
     let reports = Reports {
+        how: job.how,
+        reader: job.reader,
         problems: job.problems,
         progress: job.progress,
         failure: &failure,
         links: &links,
         cancel: job.cancel,
+        mismatch_count: &mismatch_count,
     };
     thread::scope(|threads| {
-        let (window_in, windows) = bounded::<Vec<Part>>(1);
+        let (work_in, work) = bounded::<Work>(1);
         let reports = &reports;
         threads.spawn(move || {
-            for window in windows {
-                if let Err(error) = fetch(job.reader, window, reports) {
-                    reports.failure.raise(error);
+            for work in work {
+                match work {
+                    Work::Window(parts) => {
+                        if let Err(error) = fetch(job.reader, parts, reports) {
+                            reports.failure.raise(error);
+                        }
+                    }
+                    // Dropping it is the answer.
+                    Work::Tell(_done) => {}
                 }
             }
         });
-        let mut walker =
-            Walker { job, reports, windows: window_in, window: Vec::new(), open_count: 0 };
-        if let Err(error) = walker.start(selection) {
-            failure.raise(error);
+        let entries = Entries::new(job, reports, work_in);
+        let mut walker = Walker { job, reports, entries };
+        let root = DirectoryPlace::new(Arc::clone(job.target.root()), selection.root.clone(), None);
+        walker.walk(Arc::clone(&root), selection);
+        walker.entries.settle();
+        if let Err(error) = links.finish() {
+            reports.report(error);
         }
-        walker.flush();
+        root.release(reports);
     });
-    links.finish(&reports);
     match failure.take() {
         Some(error) => Err(error),
-        None => Ok(()),
+        None => Ok(mismatch_count.load(Ordering::Relaxed)),
     }
 }
 
 struct Walker<'a> {
     job: &'a Restore<'a>,
     reports: &'a Reports<'a>,
-    windows: Sender<Vec<Part>>,
-    window: Vec<Part>,
-    open_count: usize,
+    entries: Entries<'a>,
 }
 
 /// A directory on the way down.
 struct Level<'a> {
-    place: Arc<DirectoryPlace>,
-    walk: Walk<'a>,
+    /// Absent until something in a directory that is not selected itself is.
+    place: Option<Arc<DirectoryPlace>>,
+    entry: Option<Entry>,
+    merge: Merge<'a>,
+    /// Length of the path up to here.
+    path_len: usize,
+    /// The names that the snapshot has, where others are to be removed.
+    expected: Option<Expected>,
+    /// It could not be made, which was reported.
+    is_given_up: bool,
 }
 
 impl<'a> Walker<'a> {
-    fn start(&mut self, selection: Selection) -> Result<()> {
-        let root = Arc::clone(self.job.target.root());
-        match selection {
-            Selection::One(entry) => {
-                let place = DirectoryPlace::new(root, None, None);
-                self.other(&place, *entry)?;
-                place.release(self.reports);
-                Ok(())
-            }
-            Selection::Tree(tree, entry) => {
-                let place = DirectoryPlace::new(root, entry.map(|entry| *entry), None);
-                self.walk(place, tree)
-            }
+    /// Walks with a stack of its own: a tree may be deeper than a thread's stack allows.
+    fn walk(&mut self, top: Arc<DirectoryPlace>, selection: Selection) {
+        let Selection { trees, root, entries, is_whole } = selection;
+        let merge = if entries.is_empty() {
+            Merge::new(self.job.reader, &trees)
+        } else {
+            Merge::of_entries(entries)
+        };
+        let expected = self.expected(root.as_ref(), is_whole);
+        let (place, entry) = (Some(top), None);
+        let mut levels =
+            vec![Level { place, entry, merge, path_len: 0, expected, is_given_up: false }];
+        if let Err(error) = self.walk_down(&mut levels) {
+            self.reports.failure.raise(error);
+        }
+        // From the deepest up, so that no chain of parents is dropped at once.
+        while let Some(level) = levels.pop() {
+            level.place.into_iter().for_each(|place| place.release(self.reports));
         }
     }
 
-    /// Walks with a stack of its own: a tree may be deeper than a thread's stack allows.
-    fn walk(&mut self, top: Arc<DirectoryPlace>, tree: Option<TreeRef>) -> Result<()> {
-        let mut levels =
-            vec![Level { place: top, walk: Walk::new(self.job.reader, tree.as_ref()) }];
+    fn walk_down(&mut self, levels: &mut Vec<Level<'a>>) -> Result<()> {
+        let mut path: Vec<u8> = Vec::new();
         while let Some(level) = levels.last_mut() {
             self.job.cancel.check()?;
             if self.reports.failure.is_raised() {
                 return Err(ending());
             }
-            let entry = match level.walk.next() {
-                Some(Ok(entry)) => entry,
+            path.truncate(level.path_len);
+            let merged = match level.merge.next() {
+                Some(Ok(merged)) => merged,
                 Some(Err(error)) => {
-                    let path = level.place.dir.path();
-                    let message = format!("could not restore all of {path}");
-                    let hint = error.hint.clone();
-                    let mut problem = Error::new(error.kind, message).because(error);
-                    problem.hint = hint;
-                    self.reports.report(problem);
+                    // What else is in it is not known.
+                    level.expected = None;
+                    self.report_directory(level, &path, error);
                     continue;
                 }
                 None => {
                     let level = levels.pop().expect("there is a last one");
-                    level.place.release(self.reports);
+                    if let Some(place) = level.place {
+                        level.expected.into_iter().for_each(|names| place.expect(names));
+                        place.release(self.reports);
+                    }
                     continue;
                 }
             };
-            if entry.kind != EntryKind::Directory {
-                let place = Arc::clone(&level.place);
-                self.other(&place, entry)?;
-                place.release(self.reports);
+            if let Some(expected) = &mut level.expected {
+                expected.add(&merged.entry.name);
+            }
+            path.push(b'/');
+            path.extend_from_slice(&merged.entry.name);
+            let is_dir = merged.entry.kind == EntryKind::Directory;
+            let selected = self.job.how.selects(&path, is_dir);
+            if !(selected.itself || is_dir && selected.below) {
                 continue;
             }
-            let parent = Arc::clone(&level.place);
-            match parent.dir.create_child_dir(&entry.name) {
-                Ok(dir) => {
-                    let tree = entry.tree;
-                    let place = DirectoryPlace::new(dir, Some(entry), Some(parent));
-                    let walk = Walk::new(self.job.reader, tree.as_ref());
-                    levels.push(Level { place, walk });
+            let parent = if selected.itself || !is_dir {
+                match self.place(levels) {
+                    Some(place) => Some(place),
+                    None => continue,
                 }
+            } else {
+                None
+            };
+            if merged.hides_another {
+                self.report_hidden(&path);
+            }
+            if is_dir {
+                self.directory(levels, parent, merged, path.len());
+            } else if let Some(parent) = parent {
+                self.entries.restore(&parent, merged.entry, merged.component)?;
+                parent.release(self.reports);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes down into a directory, which is made now if it is selected itself.
+    fn directory(
+        &mut self,
+        levels: &mut Vec<Level<'a>>,
+        parent: Option<Arc<DirectoryPlace>>,
+        merged: Merged,
+        path_len: usize,
+    ) {
+        let Merged { entry, trees, .. } = merged;
+        let expected = self.expected(Some(&entry), entry.mtime.is_some());
+        let merge = Merge::new(self.job.reader, &trees);
+        let mut level = Level {
+            place: None,
+            entry: Some(entry),
+            merge,
+            path_len,
+            expected,
+            is_given_up: false,
+        };
+        if let Some(parent) = parent {
+            match self.make(&mut level, &parent) {
+                Ok(()) => parent.release(self.reports),
                 Err(error) => {
                     self.reports.report(error);
-                    parent.release(self.reports);
+                    return parent.release(self.reports);
                 }
             }
         }
-        Ok(())
+        levels.push(level);
     }
 
-    fn other(&mut self, parent: &Arc<DirectoryPlace>, entry: Entry) -> Result<()> {
-        if let Some(group) = entry.link
-            && !self.reports.links.is_first(group)
-        {
-            self.reports.links.wait(group, Arc::clone(parent), entry.name);
-            return Ok(());
-        }
-        if entry.kind == EntryKind::File {
-            return self.file(parent, entry);
-        }
-        let made = match entry.kind {
-            EntryKind::Symlink => create_symlink(&parent.dir, &entry.name, &entry),
-            _ => create_special(&parent.dir, &entry.name, &entry),
-        };
-        match made {
-            Ok(finished) => {
-                self.reports.problems.extend(finished.problems);
-                self.reports.progress.others_done.add(1);
-                if let Some(group) = entry.link {
-                    self.reports.links.created(group, finished.created);
-                }
+    /// The place of the last level; makes those above that wait for it.
+    fn place(&mut self, levels: &mut [Level<'a>]) -> Option<Arc<DirectoryPlace>> {
+        let first = levels.iter().rposition(|level| level.place.is_some()).unwrap_or(0);
+        let mut parent = levels[first].place.clone()?;
+        for level in &mut levels[first + 1..] {
+            let made = if level.is_given_up { None } else { Some(self.make(level, &parent)) };
+            if let Some(Err(error)) = made {
+                level.is_given_up = true;
+                self.reports.report(error);
             }
-            Err(error) => self.reports.report(error),
+            let place = level.place.clone();
+            parent.release(self.reports);
+            parent = place?;
         }
+        Some(parent)
+    }
+
+    /// Makes the directory of a level.
+    fn make(&self, level: &mut Level<'a>, parent: &Arc<DirectoryPlace>) -> Result<()> {
+        let entry = level.entry.take().expect("a level is made once");
+        let dir = self.make_dir(&parent.dir, &entry.name)?;
+        if dir.is_new() {
+            // Nothing is in it that could be removed.
+            level.expected = None;
+        }
+        level.place = Some(DirectoryPlace::new(dir, Some(entry), Some(Arc::clone(parent))));
         Ok(())
     }
 
-    fn file(&mut self, parent: &Arc<DirectoryPlace>, mut entry: Entry) -> Result<()> {
-        let list = entry.content.take();
-        self.reports.progress.set_current(parent.dir.path_of(&entry.name).into_bytes());
-        let file = FilePlace::new(Arc::clone(parent), entry);
-        let mut content = 0;
-        let mut part_count = 0;
-        let reader = self.job.reader;
-        let result = match &list {
-            None => Ok(()),
-            Some(list) => for_each_chunk(reader, list, &mut |piece| {
-                self.window.push(Part { file: Arc::clone(&file), content, piece });
-                content += piece.len;
-                part_count += 1;
-                self.flush_if_full();
-                self.job.cancel.check()?;
-                if self.reports.failure.is_raised() { Err(ending()) } else { Ok(()) }
-            }),
-        };
-        if part_count > 1 {
-            self.open_count += 1;
-        }
-        if let Err(error) = result
-            && !self.reports.failure.is_raised()
+    fn make_dir(&self, parent: &Arc<TargetDir>, name: &[u8]) -> Result<Arc<TargetDir>> {
+        if self.job.how.overwrite == Overwrite::Never
+            && parent.look(name)?.is_some_and(|found| !found.is_dir())
         {
-            let message = format!("could not restore all of {}", file.path());
-            self.reports.report(Error::new(error.kind, message).because(error));
+            let path = parent.path_of(name);
+            let message =
+                format!("could not restore {path}: it is no directory, and is left alone");
+            return Err(Error::new(ErrorKind::Exists, message)
+                .hint("Restore with another `--overwrite` to replace it."));
         }
-        file.release(self.reports);
-        self.flush_if_full();
-        Ok(())
+        if self.job.how.dry_run {
+            parent.find_child_dir(name)
+        } else {
+            parent.create_child_dir(name)
+        }
     }
 
-    fn flush_if_full(&mut self) {
-        if self.window.len() >= WINDOW_PART_COUNT || self.open_count >= WINDOW_OPEN_COUNT {
-            self.flush();
-        }
+    /// Where to gather the names of a directory, if others are to be removed from it: never from an
+    /// ancestor of what was backed up, which holds more than the snapshot knows.
+    fn expected(&self, entry: Option<&Entry>, is_whole: bool) -> Option<Expected> {
+        let flags = entry.and_then(|entry| entry.flags).unwrap_or(0);
+        let is_known = is_whole && flags & flags::INCOMPLETE == 0;
+        (self.job.how.delete && is_known).then(Expected::default)
     }
 
-    fn flush(&mut self) {
-        self.open_count = 0;
-        let window = std::mem::take(&mut self.window);
-        if !window.is_empty() {
-            self.windows.send(window).expect("windows are taken until the walk ends");
-        }
+    fn report_directory(&self, level: &Level<'_>, path: &[u8], error: Error) {
+        let path = match &level.place {
+            Some(place) => place.dir.path(),
+            None => crate::base::text::escape(path),
+        };
+        let message = format!("could not restore all of {path}");
+        let hint = error.hint.clone();
+        let mut problem = Error::new(error.kind, message).because(error);
+        problem.hint = hint;
+        self.reports.report(problem);
+    }
+
+    fn report_hidden(&self, path: &[u8]) {
+        let path = crate::base::text::escape(path);
+        let message = format!("two components have {path}; that of the later one is restored");
+        self.reports.problems.push(Error::new(ErrorKind::Exists, message));
     }
 }

@@ -1,7 +1,7 @@
 //! Chunk lists of any length: cutting one into pages, walking one in order.
 
 use super::reader::Reader;
-use crate::base::{ChunkId, Result};
+use crate::base::{ChunkId, Error, Result};
 use crate::format::FrameKind;
 use crate::format::list::{ChunkList, INLINE_COUNT_MAX, LEVEL_MAX, Piece, ends_page};
 
@@ -80,12 +80,38 @@ pub fn for_each_chunk(
     list: &ChunkList,
     visit: &mut dyn FnMut(Piece) -> Result<()>,
 ) -> Result<()> {
+    for_each_range(reader, list, &mut |range| match range {
+        Ranged::Chunk(piece) => visit(piece),
+        Ranged::Lost(_, error) => Err(error),
+    })
+}
+
+/// A part of a stream.
+#[derive(Debug)]
+pub enum Ranged {
+    /// A chunk.
+    Chunk(Piece),
+    /// So many bytes of which nothing is known, because a page cannot be read.
+    Lost(u64, Error),
+}
+
+/// Calls `visit` for every part of `list` in order: a page that cannot be read costs its own range.
+///
+/// # Errors
+/// Errors of `visit` end the walk.
+pub fn for_each_range(
+    reader: &Reader<'_>,
+    list: &ChunkList,
+    visit: &mut dyn FnMut(Ranged) -> Result<()>,
+) -> Result<()> {
     for piece in &list.pieces {
         if list.level == 0 {
-            visit(*piece)?;
-        } else {
-            let page = read_page(reader, piece, list.level - 1)?;
-            for_each_chunk(reader, &page, visit)?;
+            visit(Ranged::Chunk(*piece))?;
+            continue;
+        }
+        match read_page(reader, piece, list.level - 1) {
+            Ok(page) => for_each_range(reader, &page, visit)?,
+            Err(error) => visit(Ranged::Lost(piece.len, error))?,
         }
     }
     Ok(())

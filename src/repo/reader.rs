@@ -1,13 +1,15 @@
 //! Brings chunks back, from whichever copy is good.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 
-use super::Repository;
 use super::chunks::{Chunks, Located};
+use super::{Repository, is_missing};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
 use crate::format::{DecodeError, FrameKind, ObjectName};
 use crate::index::{FramePlace, PackRecord};
+use crate::seal::Sealed;
 use crate::seal::frame::{self, FrameShape};
 
 /// Raw bytes of frames that are kept for the next question.
@@ -18,6 +20,9 @@ pub struct Reader<'a> {
     repository: &'a Repository,
     chunks: &'a Chunks,
     kept: Mutex<Kept>,
+    /// Packs that a request has found missing: asking again for each of their chunks helps nobody.
+    /// The index names more packs than ever can be here.
+    missing: Mutex<HashSet<PackId>>,
 }
 
 #[derive(Default)]
@@ -30,7 +35,7 @@ struct Kept {
 impl<'a> Reader<'a> {
     /// A reader that keeps a few frames.
     pub fn new(repository: &'a Repository, chunks: &'a Chunks) -> Self {
-        Self { repository, chunks, kept: Mutex::default() }
+        Self { repository, chunks, kept: Mutex::default(), missing: Mutex::default() }
     }
 
     /// The repository.
@@ -91,8 +96,31 @@ impl<'a> Reader<'a> {
     /// Names the pack.
     pub fn fetch_frame(&self, pack: &PackRecord, place: &FramePlace) -> Result<Vec<u8>> {
         let range = place.offset..place.offset + u64::from(place.sealed_len);
-        let sealed = self.repository.backend().get_range(&ObjectName::pack(pack.id), range)?;
+        let sealed = self.fetch_range(&pack.id, range)?;
         self.open_frame(pack, place, sealed.bytes())
+    }
+
+    /// Fetches a range of a pack. One that was found missing is not asked for again.
+    ///
+    /// # Errors
+    /// Names the pack.
+    pub fn fetch_range(&self, pack: &PackId, range: Range<u64>) -> Result<Sealed> {
+        let name = ObjectName::pack(*pack);
+        if self.is_missing(pack) {
+            return Err(Error::new(ErrorKind::NotFound, format!("{name} is missing"))
+                .hint("Run `parados check` to see what depends on it."));
+        }
+        let fetched = self.repository.backend().get_range(&name, range);
+        if fetched.as_ref().is_err_and(is_missing) {
+            let mut missing = self.missing.lock().expect("no thread panics while it holds it");
+            missing.insert(*pack);
+        }
+        Ok(fetched?)
+    }
+
+    /// Whether a request has found a pack missing.
+    pub fn is_missing(&self, pack: &PackId) -> bool {
+        self.missing.lock().expect("no thread panics while it holds it").contains(pack)
     }
 
     /// Opens a frame that was fetched.

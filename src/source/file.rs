@@ -341,7 +341,7 @@ mod tests {
         std::fs::remove_file(at("lost")).unwrap();
         std::fs::write(at("new"), "another").unwrap();
         std::fs::rename(at("new"), at("replaced")).unwrap();
-        std::fs::set_permissions(at("closed"), std::os::unix::fs::PermissionsExt::from_mode(0))
+        std::fs::set_permissions(at("closed"), std::os::unix::fs::PermissionsExt::from_mode(0o0))
             .unwrap();
         let changed = files.map(|file| {
             assert_eq!(read_all(&file), b"content");

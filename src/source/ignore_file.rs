@@ -133,7 +133,7 @@ mod tests {
         let write = |bytes: &[u8]| std::fs::write(scratch.path().join("i"), bytes).unwrap();
         let directory = Directory::open_root(scratch.path()).unwrap();
         let read = || IgnoreFile::read(&directory, b"i");
-        write(b"good\n[z-\n\xff\nfine\n");
+        write(b"good\n{z\n\xff\nfine\n");
         let (file, faults) = read().unwrap();
         let lines: Vec<&str> = faults.iter().map(|f| f.split(' ').nth(1).unwrap()).collect();
         assert_eq!(lines, ["2", "3"], "{faults:?}");

@@ -73,7 +73,7 @@ mod tests {
         let real = scratch.path().canonicalize().unwrap();
         std::fs::create_dir_all(real.join("da[t]a/me")).unwrap();
         std::os::unix::fs::symlink("da[t]a", real.join("home")).unwrap();
-        std::os::unix::fs::symlink("/", real.join("root")).unwrap();
+        std::os::unix::fs::symlink("/", real.join("top")).unwrap();
         let mut patterns = RealPatterns::default();
         let mut resolve = |pattern: &str| {
             let pattern = pattern.replace('@', real.to_str().unwrap());
@@ -85,7 +85,7 @@ mod tests {
             ("!@/home/*", "!@/da\\[t]a/*"),
             ("@/home/me/*/[a]/", "@/da\\[t]a/me/*/[a]"),
             ("@//home/./me", "@/da\\[t]a/me"),
-            ("@/root/x", "/x"),
+            ("@/top/x", "/x"),
         ] {
             assert_eq!(resolve(pattern).as_deref(), Some(expect), "{pattern}");
         }

@@ -84,9 +84,12 @@ impl fmt::Display for Why {
     }
 }
 
-/// Hears of what is left out, by its path. A directory stands for all that is in it.
+/// A function of a path and of why it is left out.
+type Hear = dyn Fn(&[u8], Why) + Send + Sync;
+
+/// Hears of what is left out. A directory stands for all that is in it.
 #[derive(Clone)]
-pub struct Listener(pub Arc<dyn Fn(&[u8], Why) + Send + Sync>);
+pub struct Listener(pub Arc<Hear>);
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,9 +1,12 @@
 //! Holds a name for a new thing until the thing is whole.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Stat, renameat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, FlockOperation, Mode, OFlags, Stat, flock, fstat, openat, renameat, statat,
+    unlinkat,
+};
 use rustix::io::Errno;
 
 use super::TargetDir;
@@ -40,6 +43,25 @@ pub(super) struct Claim {
     is_committed: bool,
 }
 
+impl Created {
+    /// What has a name in a directory that only this run can enter, see [`Target::make_own_dir`].
+    ///
+    /// [`Target::make_own_dir`]: super::Target::make_own_dir
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn in_own_dir(dir: &Arc<TargetDir>, name: &[u8]) -> Result<Option<Self>> {
+        let of = |identity| Self { dir: Arc::clone(dir), name: name.into(), identity };
+        Ok(dir.look_again(name)?.map(|found| of(found.identity())))
+    }
+
+    /// Whether the name still means what this run put there.
+    pub fn is_in_place(&self) -> bool {
+        let found = self.dir.look_again(&self.name);
+        found.is_ok_and(|found| found.is_some_and(|found| found.identity() == self.identity))
+    }
+}
+
 impl Claim {
     /// Calls `create` with a name of which nothing exists: `name`, or a temporary one if `name` is
     /// taken by what it may replace. `create` must fail with `EEXIST` rather than use what exists,
@@ -73,6 +95,49 @@ impl Claim {
             }
         }
         Err(replaced(&dir.path_of(name)))
+    }
+
+    /// Takes a temporary name beside `name` for a file that takes long to write. Where nobody else
+    /// can have put something there, the name is always the same, and what a run that was killed
+    /// has left under it is taken up again: `true` says so.
+    pub(super) fn beside(dir: &Arc<TargetDir>, name: &[u8]) -> Result<(OwnedFd, Self, bool)> {
+        dir.check_name(name)?;
+        let fd = dir.open()?;
+        if !dir.is_new() {
+            match unlinkat(&fd, name, AtFlags::REMOVEDIR) {
+                Ok(()) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+                Err(Errno::NOTEMPTY | Errno::EXIST) => return Err(in_the_way(&dir.path_of(name))),
+                Err(e) => return Err(fault("replace directory", &dir.path_of(name), e)),
+            }
+        }
+        let mut temporary =
+            if dir.has_other_writers() { temporary_name() } else { lasting_name(name) };
+        for _ in 0..ATTEMPT_COUNT_MAX {
+            let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+            let flags = flags | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match openat(&fd, &*temporary, flags, Mode::RUSR | Mode::WUSR) {
+                Ok(file) => {
+                    let stat = fstat(&file).map_err(|e| fault("create", &dir.path_of(name), e))?;
+                    // Whoever is quicker to lock it may have it.
+                    let _is_locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+                    return Ok((file, Self::of(dir, name, Some(temporary), &stat), false));
+                }
+                Err(Errno::EXIST) => {}
+                Err(e) => return Err(fault("create", &dir.path_of(name), e)),
+            }
+            if !dir.has_other_writers()
+                && let Ok((file, stat)) = take_up(dir, fd.as_fd(), &temporary)
+            {
+                return Ok((file, Self::of(dir, name, Some(temporary), &stat), true));
+            }
+            temporary = temporary_name();
+        }
+        Err(replaced(&dir.path_of(name)))
+    }
+
+    /// Leaves the thing under its temporary name, for a run that goes on with it.
+    pub(super) fn leave(mut self) {
+        self.is_committed = self.temporary.is_some() && !self.dir().has_other_writers();
     }
 
     fn of(dir: &Arc<TargetDir>, name: &[u8], temporary: Option<Box<[u8]>>, stat: &Stat) -> Self {
@@ -129,6 +194,25 @@ impl Drop for Claim {
             self.give_up().ok();
         }
     }
+}
+
+/// Opens what a run that was killed has left, unless another run is at it.
+fn take_up(dir: &TargetDir, fd: BorrowedFd<'_>, name: &[u8]) -> Result<(OwnedFd, Stat), Errno> {
+    let file = dir.open_component(fd, name, OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    let stat = fstat(&file)?;
+    // The other run may have put it in its place between the two calls.
+    let named = statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let is_ours = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile
+        && stat.st_nlink == 1
+        && Identity::from(&named) == Identity::from(&stat);
+    if is_ours { Ok((file, stat)) } else { Err(Errno::BUSY) }
+}
+
+/// The temporary name of a file that takes long to write: a later run finds it again.
+fn lasting_name(name: &[u8]) -> Box<[u8]> {
+    let hash = blake3::hash(name);
+    format!("{TEMPORARY_PREFIX}{}", hex::encode(&hash.as_bytes()[..8])).into_bytes().into()
 }
 
 /// A name that nobody else uses, 64 random bits long. Should one exist, the next is tried.

@@ -2,11 +2,13 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use rustix::fs::{
-    AtFlags, Mode, OFlags, ResolveFlags, Stat, fchmod, fstat, mkdirat, openat, openat2, unlinkat,
+    AtFlags, Mode, OFlags, ResolveFlags, Stat, fchmod, fstat, mkdirat, openat, openat2, stat,
+    unlinkat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
@@ -25,10 +27,17 @@ pub(super) const OWNER_ALL: Mode = Mode::RWXU;
 pub(super) const ATTEMPT_COUNT_MAX: usize = 64;
 
 /// Tells whether a name still means what was put there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Identity {
     pub(super) device: u64,
     pub(super) inode: u64,
+}
+
+impl Identity {
+    /// What a person names with a path, links followed.
+    pub fn of_path(path: &Path) -> Option<Self> {
+        stat(path).ok().as_ref().map(Self::from)
+    }
 }
 
 impl From<&Stat> for Identity {
@@ -50,10 +59,22 @@ pub struct TargetDir {
     serial: u64,
     identity: Identity,
     has_other_writers: bool,
+    presence: Presence,
+}
+
+/// Whether a directory may hold anything that this run did not make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It was there before.
+    Found,
+    /// This run made it.
+    Made,
+    /// There is none, and a run that only looks makes none.
+    Absent,
 }
 
 impl TargetDir {
-    pub(super) fn root(shared: Arc<Shared>, name: &[u8], stat: &Stat) -> Self {
+    pub(super) fn root(shared: Arc<Shared>, name: &[u8], stat: &Stat, presence: Presence) -> Self {
         let serial = shared.descriptors.serial();
         Self {
             shared,
@@ -62,6 +83,7 @@ impl TargetDir {
             serial,
             identity: stat.into(),
             has_other_writers: has_other_writers(stat),
+            presence,
         }
     }
 
@@ -77,12 +99,13 @@ impl TargetDir {
         let parent = self.open()?;
         let failed = |e: Errno| fault("create directory", &self.path_of(name), e);
         for _ in 0..ATTEMPT_COUNT_MAX {
-            match mkdirat(&parent, name, OWNER_ALL) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            let presence = match mkdirat(&parent, name, OWNER_ALL) {
+                Ok(()) => Presence::Made,
+                Err(Errno::EXIST) => Presence::Found,
                 Err(e) => return Err(failed(e)),
-            }
+            };
             match self.open_child(parent.as_fd(), name) {
-                Ok((fd, stat)) => return Ok(Arc::new(self.child(name, fd, &stat))),
+                Ok((fd, stat)) => return Ok(Arc::new(self.child(name, fd, &stat, presence))),
                 Err(Errno::NOENT) => {}
                 Err(Errno::LOOP | Errno::NOTDIR) => match unlinkat(&parent, name, AtFlags::empty())
                 {
@@ -93,6 +116,65 @@ impl TargetDir {
             }
         }
         Err(replaced(&self.path_of(name)))
+    }
+
+    /// The directory `name` as it is, for a run that only looks: nothing is made or changed. Where
+    /// there is none, the answer stands for an empty one.
+    ///
+    /// # Errors
+    /// When it cannot be opened, or when `name` is not one component.
+    pub fn find_child_dir(self: &Arc<Self>, name: &[u8]) -> Result<Arc<Self>> {
+        self.check_name(name)?;
+        if self.presence != Presence::Absent {
+            let parent = self.open()?;
+            match self.open_beneath(parent.as_fd(), name, OFlags::RDONLY) {
+                Ok(fd) => {
+                    let stat =
+                        fstat(&fd).map_err(|e| fault("open directory", &self.path_of(name), e))?;
+                    return Ok(Arc::new(self.child(name, fd, &stat, Presence::Found)));
+                }
+                Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => {}
+                Err(e) => return Err(fault("open directory", &self.path_of(name), e)),
+            }
+        }
+        Ok(Arc::new(Self {
+            shared: Arc::clone(&self.shared),
+            parent: Some(Arc::clone(self)),
+            name: name.into(),
+            serial: self.shared.descriptors.serial(),
+            identity: self.identity,
+            has_other_writers: false,
+            presence: Presence::Absent,
+        }))
+    }
+
+    /// The directory `name`, for what is done to everything in it; `None` where another file system
+    /// is mounted.
+    ///
+    /// # Errors
+    /// When it is no directory any more, or cannot be opened.
+    pub(super) fn enter(self: &Arc<Self>, name: &[u8]) -> Result<Option<Arc<Self>>> {
+        self.check_name(name)?;
+        let parent = self.open()?;
+        let failed = |e| fault("open directory", &self.path_of(name), e);
+        let (parent, parent_device) = (parent.as_fd(), self.identity.device);
+        // A directory of the same file system may be mounted too: only this call tells.
+        let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        if openat2(parent, name, flags, Mode::empty(), inside).is_err_and(|e| e == Errno::XDEV) {
+            return Ok(None);
+        }
+        let (fd, stat) = if self.shared.only_looks {
+            let fd = self.open_beneath(parent, name, OFlags::RDONLY).map_err(failed)?;
+            let stat = fstat(&fd).map_err(failed)?;
+            (fd, stat)
+        } else {
+            self.open_child(parent, name).map_err(failed)?
+        };
+        if stat.st_dev != parent_device {
+            return Ok(None);
+        }
+        Ok(Some(Arc::new(self.child(name, fd, &stat, Presence::Found))))
     }
 
     /// Applies the metadata of `entry`, once everything below is finished.
@@ -109,6 +191,19 @@ impl TargetDir {
             self.shared.root_is_finished.store(true, Ordering::Relaxed);
         }
         Ok(problems)
+    }
+
+    /// The raw path of `name` below the root, from a slash on.
+    pub fn path_below(&self, name: &[u8]) -> Vec<u8> {
+        let mut names = vec![name];
+        let mut dir = self;
+        while let Some(parent) = &dir.parent {
+            names.push(&dir.name);
+            dir = parent;
+        }
+        names.push(b"");
+        names.reverse();
+        names.join(&b'/')
     }
 
     /// The path for messages, escaped.
@@ -138,6 +233,26 @@ impl TargetDir {
         self.has_other_writers
     }
 
+    /// Whether nothing can be here that this run did not make.
+    pub fn is_new(&self) -> bool {
+        self.presence != Presence::Found
+    }
+
+    /// Whether there is no such directory, which only a run that only looks meets.
+    pub fn is_absent(&self) -> bool {
+        self.presence == Presence::Absent
+    }
+
+    /// Its name in its parent.
+    pub fn name(&self) -> &[u8] {
+        &self.name
+    }
+
+    /// Which directory it is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
@@ -153,6 +268,9 @@ impl TargetDir {
 
     /// The directory, open; opened again from the nearest ancestor that is, if need be.
     pub(super) fn open(&self) -> Result<Arc<OwnedFd>> {
+        if self.presence == Presence::Absent {
+            return Err(fault("open directory", &self.path(), Errno::NOENT));
+        }
         let mut closed = Vec::new();
         let mut dir = self;
         let mut fd = loop {
@@ -182,7 +300,7 @@ impl TargetDir {
         Ok(fd)
     }
 
-    fn child(self: &Arc<Self>, name: &[u8], fd: OwnedFd, stat: &Stat) -> Self {
+    fn child(self: &Arc<Self>, name: &[u8], fd: OwnedFd, stat: &Stat, presence: Presence) -> Self {
         let identity = Identity::from(stat);
         let serial = self.shared.descriptors.serial();
         let fd = Arc::new(fd);
@@ -198,6 +316,7 @@ impl TargetDir {
             serial,
             identity,
             has_other_writers: has_other_writers(stat),
+            presence,
         }
     }
 
@@ -225,14 +344,24 @@ impl TargetDir {
         Ok((fd, stat))
     }
 
-    /// Opens one component without following anything.
+    /// Opens the directory of one component without following anything.
     fn open_beneath(
         &self,
         parent: BorrowedFd<'_>,
         name: &[u8],
         access: OFlags,
     ) -> Result<OwnedFd, Errno> {
-        let flags = access | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        self.open_component(parent, name, access | OFlags::DIRECTORY)
+    }
+
+    /// Opens one component that exists without following anything.
+    pub(super) fn open_component(
+        &self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        access: OFlags,
+    ) -> Result<OwnedFd, Errno> {
+        let flags = access | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         if !self.shared.lacks_openat2.load(Ordering::Relaxed) {
             let resolve =
                 ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
@@ -454,6 +583,7 @@ mod tests {
                 serial: 0,
                 identity,
                 has_other_writers,
+                presence: Presence::Found,
             });
         }
         let small = std::thread::Builder::new().stack_size(64 * 1024);

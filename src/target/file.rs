@@ -1,18 +1,27 @@
 //! A regular file, written from several threads.
 
 use std::fs::File;
+use std::ops::Range;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, fstat, openat};
+use rustix::fs::{
+    FallocateFlags, Mode, OFlags, copy_file_range, fallocate, fstat, ioctl_ficlone, openat,
+};
 
 use super::claim::{Claim, Finished};
+use super::existing::FileReader;
 use super::fault::fault;
 use super::handle::Handle;
 use super::{TargetDir, metadata};
-use crate::base::Result;
+use crate::base::{Error, Result};
 use crate::format::entry::Entry;
+
+/// Bytes that the system is asked to copy at a time.
+const COPY_LEN_MAX: usize = 1 << 30;
+/// Bytes that are copied at a time where the system does not.
+const PLAIN_COPY_LEN: usize = 256 << 10;
 
 /// A regular file that is being written. Dropped before [`Self::finish`], it is removed, and what
 /// it was to replace stays.
@@ -20,6 +29,7 @@ use crate::format::entry::Entry;
 pub struct FileWriter {
     file: File,
     claim: Claim,
+    is_left_over: bool,
 }
 
 /// Creates the regular file `name` in `dir`, private until it is finished.
@@ -27,22 +37,103 @@ pub struct FileWriter {
 /// # Errors
 /// [`crate::base::ErrorKind::Exists`] when a directory with content has the name.
 pub fn create_file(dir: &Arc<TargetDir>, name: &[u8]) -> Result<FileWriter> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let (fd, claim) = Claim::new(dir, name, |dir, name| {
         let fd = openat(dir, name, flags, Mode::RUSR | Mode::WUSR)?;
         let stat = fstat(&fd)?;
         Ok((fd, stat))
     })?;
-    Ok(FileWriter { file: fd.into(), claim })
+    Ok(FileWriter { file: fd.into(), claim, is_left_over: false })
+}
+
+/// Creates the regular file `name` in `dir` under a temporary name until it is finished; what a run
+/// that was killed has left of it is taken up again, with whatever is in it.
+///
+/// # Errors
+/// [`crate::base::ErrorKind::Exists`] when a directory with content has the name.
+pub fn create_file_beside(dir: &Arc<TargetDir>, name: &[u8]) -> Result<FileWriter> {
+    let (fd, claim, is_left_over) = Claim::beside(dir, name)?;
+    Ok(FileWriter { file: fd.into(), claim, is_left_over })
 }
 
 impl FileWriter {
+    /// Whether a run that was killed has begun it.
+    pub fn is_left_over(&self) -> bool {
+        self.is_left_over
+    }
+
+    /// Fills `bytes` with what lies at `offset`; `false` when that cannot be read.
+    pub fn read_at(&self, bytes: &mut [u8], offset: u64) -> bool {
+        self.file.read_exact_at(bytes, offset).is_ok()
+    }
+
     /// Writes `bytes` at `offset`; ranges of concurrent calls must be apart.
     ///
     /// # Errors
     /// [`crate::base::ErrorKind::Full`] when the disk is.
     pub fn write_at(&self, bytes: &[u8], offset: u64) -> Result<()> {
-        self.file.write_all_at(bytes, offset).map_err(|e| fault("write", &self.claim.path(), e))
+        self.file.write_all_at(bytes, offset).map_err(|e| self.failed("write", e))
+    }
+
+    /// Shares all content of `old`, where the file system can: nothing is copied then, and no space
+    /// is taken. Says whether it can.
+    pub fn clone_all(&self, old: &FileReader) -> bool {
+        ioctl_ficlone(&self.file, old.file()).is_ok()
+    }
+
+    /// Copies `range` of `old` to the same place.
+    ///
+    /// # Errors
+    /// [`crate::base::ErrorKind::Full`] when the disk is.
+    pub fn copy_from(&self, old: &FileReader, range: Range<u64>) -> Result<()> {
+        let mut at = range.start;
+        while at < range.end {
+            let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(COPY_LEN_MAX);
+            let (mut from, mut to) = (at, at);
+            let copied = match copy_file_range(
+                old.file(),
+                Some(&mut from),
+                &self.file,
+                Some(&mut to),
+                len,
+            ) {
+                // Also what the system refuses to copy can be read and written.
+                Ok(0) | Err(_) => {
+                    let mut bytes = vec![0; len.min(PLAIN_COPY_LEN)];
+                    let read = old.file().read_at(&mut bytes, at);
+                    let len = read.map_err(|e| self.failed("copy the old content of", e))?;
+                    if len == 0 {
+                        let error = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+                        return Err(self.failed("copy the old content of", error));
+                    }
+                    self.write_at(&bytes[..len], at)?;
+                    len
+                }
+                Ok(len) => len,
+            };
+            at += copied as u64;
+        }
+        Ok(())
+    }
+
+    /// Makes a hole of `range`, which lies within the file.
+    ///
+    /// # Errors
+    /// When neither a hole nor zeros can be written.
+    pub fn clear(&self, range: Range<u64>) -> Result<()> {
+        let len = range.end - range.start;
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        if fallocate(&self.file, flags, range.start, len).is_ok() {
+            return Ok(());
+        }
+        let zeros = vec![0; PLAIN_COPY_LEN];
+        let mut at = range.start;
+        while at < range.end {
+            let len = usize::try_from(range.end - at).unwrap_or(usize::MAX).min(zeros.len());
+            self.write_at(&zeros[..len], at)?;
+            at += len as u64;
+        }
+        Ok(())
     }
 
     /// Sets the length: what was never written is a hole, which reads as zeros and takes no space.
@@ -50,7 +141,7 @@ impl FileWriter {
     /// # Errors
     /// [`crate::base::ErrorKind::Unsupported`] when the file system has no files of this length.
     pub fn set_len(&self, len: u64) -> Result<()> {
-        self.file.set_len(len).map_err(|e| fault("set the length of", &self.claim.path(), e))
+        self.file.set_len(len).map_err(|e| self.failed("set the length of", e))
     }
 
     /// Applies the metadata of `entry`, then puts the file in place of what has its name.
@@ -58,18 +149,27 @@ impl FileWriter {
     /// # Errors
     /// When the name cannot be taken. What could not be applied is in the result.
     pub fn finish(self, entry: &Entry) -> Result<Finished> {
-        let Self { file, claim } = self;
+        let Self { file, claim, .. } = self;
         let shared = claim.dir().shared();
         let handle = Handle::open(file.as_fd());
         let problems = metadata::apply(shared, &handle, entry, &|| claim.path());
         Ok(Finished { created: claim.commit()?, problems })
+    }
+
+    /// Leaves what is written for a run that goes on with it, where that is possible.
+    pub fn leave(self) {
+        self.claim.leave();
+    }
+
+    fn failed(&self, doing: &str, error: std::io::Error) -> Error {
+        fault(doing, &self.claim.path(), error)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::{MetadataExt, symlink};
+    use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
     use crate::base::ErrorKind;
@@ -127,6 +227,63 @@ mod tests {
         fs::write(world.path("f"), "somebody else's").unwrap();
         drop(file);
         assert_eq!(fs::read(world.path("f")).unwrap(), b"somebody else's");
+    }
+
+    #[test]
+    fn what_a_killed_run_has_left_is_taken_up_unless_it_may_be_somebody_elses() {
+        let world = World::new();
+        let begin = || create_file_beside(world.root(), b"f").unwrap();
+        let file = begin();
+        assert!(!file.is_left_over());
+        file.write_at(b"half", 0).unwrap();
+        file.leave();
+        let left = world.path(&names(&world.path("")).pop().unwrap());
+        let file = begin();
+        let mut bytes = [0; 4];
+        assert!(file.is_left_over() && file.read_at(&mut bytes, 0));
+        assert_eq!(&bytes, b"half");
+        // Another run at the same time begins anew.
+        assert!(!begin().is_left_over());
+        file.leave();
+        let other = world.outside().join("other");
+        fs::hard_link(&left, &other).unwrap();
+        assert!(!begin().is_left_over());
+        fs::remove_file(&left).unwrap();
+        symlink(&other, &left).unwrap();
+        assert!(!begin().is_left_over());
+        assert_eq!(fs::read(&other).unwrap(), b"half");
+        fs::rename(&other, &left).unwrap();
+        // In a directory to which others write, they may have put it there.
+        fs::set_permissions(world.path(""), fs::Permissions::from_mode(0o777)).unwrap();
+        let target = Target::open(&world.path(""), Options::default()).unwrap();
+        let file = create_file_beside(target.root(), b"f").unwrap();
+        assert!(!file.is_left_over());
+        file.finish(&entry(EntryKind::File, 0o644)).unwrap();
+        assert_eq!(fs::read(world.path("f")).unwrap(), b"");
+        world.check_outside();
+    }
+
+    #[test]
+    fn what_is_taken_from_the_old_file_is_the_same_with_and_without_shared_blocks() {
+        let world = World::new();
+        let content: Vec<u8> = (0..300_000u32).map(|n| (n % 251) as u8).collect();
+        fs::write(world.path("f"), &content).unwrap();
+        let target = Target::open(&world.path(""), Options::default()).unwrap();
+        let old = target.root().open_file(b"f").unwrap();
+        let file = create_file_beside(target.root(), b"f").unwrap();
+        if !file.clone_all(&old) {
+            file.copy_from(&old, 0..100_001).unwrap();
+            file.copy_from(&old, 200_000..300_000).unwrap();
+        }
+        file.set_len(299_000).unwrap();
+        file.clear(100_001..200_000).unwrap();
+        assert!(file.copy_from(&old, 299_000..300_001).is_err(), "beyond the end");
+        file.set_len(299_000).unwrap();
+        file.finish(&entry(EntryKind::File, 0o644)).unwrap();
+        let mut expect = content;
+        expect.truncate(299_000);
+        expect[100_001..200_000].fill(0);
+        assert!(fs::read(world.path("f")).unwrap() == expect);
     }
 
     #[test]

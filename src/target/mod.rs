@@ -3,6 +3,7 @@
 //! - [`Target`]: the directory below which everything appears.
 //! - [`Options`]: which metadata to apply.
 //! - [`TargetDir`]: one directory, reached by name only below its parent.
+//! - [`TargetDir::look`], [`Found`], [`FileReader`]: what is there already.
 //! - [`create_file`], [`FileWriter`]: a regular file, written from several threads.
 //! - [`create_symlink`], [`create_hard_link`]: names for other names.
 //! - [`create_special`]: pipes, sockets and devices.
@@ -19,7 +20,10 @@
 //!
 //! **What was there.** A file, link or special file gives way to the new thing in one step
 //! (`rename`) when the new one is whole; a directory stays and is shared, or gives way only when it
-//! is empty. Names that the snapshot does not have are left alone.
+//! is empty. What is there is read only after `fstat` has said that the open descriptor is a regular
+//! file: a link is not followed and a pipe is not waited for. A file that is kept as it is gets
+//! metadata only if it has no other name, which could lie anywhere. Names that the snapshot does not
+//! have are left alone, unless [`TargetDir::remove`] is called for them.
 //!
 //! **Errors.** `Err` means that the entry was not made. Metadata that could not be applied comes
 //! back as a list of errors; the entry is there. [`crate::base::ErrorKind::Full`] concerns the
@@ -28,6 +32,7 @@
 mod claim;
 mod descriptors;
 mod directory;
+mod existing;
 mod fault;
 mod file;
 mod handle;
@@ -37,15 +42,18 @@ mod options;
 mod owners;
 mod place;
 mod private;
+mod remove;
 mod root;
 mod special;
 #[cfg(test)]
 mod testing;
 
 pub use claim::{Created, Finished};
-pub use directory::TargetDir;
-pub use file::{FileWriter, create_file};
+pub use directory::{Identity, TargetDir};
+pub use existing::{FileReader, Found, all_zero};
+pub use file::{FileWriter, create_file, create_file_beside};
 pub use link::{create_hard_link, create_symlink};
 pub use options::Options;
+pub use remove::Removal;
 pub use root::Target;
 pub use special::create_special;

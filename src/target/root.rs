@@ -12,12 +12,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rustix::fs::{CWD, Mode, OFlags, fchmod, fstat, fstatvfs, openat, syncfs};
 
 use super::Options;
+use super::claim::temporary_name;
 use super::descriptors::Descriptors;
-use super::directory::{OWNER_ALL, TargetDir};
+use super::directory::{OWNER_ALL, Presence, TargetDir};
 use super::fault::fault;
 use super::owners::Owners;
 use crate::base::text::escape;
-use crate::base::{Error, Result};
+use crate::base::{Error, ErrorKind, Result};
 
 /// The directory below which a restore writes.
 #[derive(Debug)]
@@ -38,32 +39,61 @@ impl Target {
     /// # Errors
     /// When it is no directory, or can neither be created nor opened.
     pub fn open(path: &Path, options: Options) -> Result<Self> {
-        let name = path.as_os_str().as_bytes();
-        let shown = escape(name);
-        create_missing(path).map_err(|e| unusable(fault("create directory", &shown, e)))?;
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(CWD, path, flags, Mode::empty())
-            .map_err(|e| unusable(fault("open directory", &shown, e)))?;
+        let shown = escape(path.as_os_str().as_bytes());
+        let failed = |e| unusable(fault("create directory", &shown, e));
+        let presence =
+            if create_missing(path).map_err(failed)? { Presence::Made } else { Presence::Found };
+        let fd = open_root(path)?;
         let stat = fstat(&fd).map_err(|e| fault("read the mode of", &shown, e))?;
         let mode = Mode::from_raw_mode(stat.st_mode);
         let lent = !mode.contains(OWNER_ALL) && fchmod(&fd, mode | OWNER_ALL).is_ok();
-        let shared = Shared {
-            options,
-            is_root: rustix::process::geteuid().is_root(),
-            owners: Owners::default(),
-            descriptors: Descriptors::default(),
-            root: Arc::new(fd),
-            mounts: Mutex::default(),
-            lacks_openat2: AtomicBool::new(false),
-            root_is_finished: AtomicBool::new(false),
+        let narrower_mode = lent.then_some(mode);
+        let shared = Shared::new(options, fd, false);
+        let root = TargetDir::root(Arc::new(shared), path.as_os_str().as_bytes(), &stat, presence);
+        Ok(Self { root: Arc::new(root), narrower_mode })
+    }
+
+    /// Opens the directory at `path` for a run that only looks: nothing is made or changed, and
+    /// where there is none, it stands for an empty one.
+    ///
+    /// # Errors
+    /// When it is no directory, or cannot be opened.
+    pub fn inspect(path: &Path, options: Options) -> Result<Self> {
+        let (fd, presence) = match open_root(path) {
+            Ok(fd) => (fd, Presence::Found),
+            // Never used: what is absent is not opened.
+            Err(e) if e.kind == ErrorKind::NotFound => {
+                (open_root(Path::new("/"))?, Presence::Absent)
+            }
+            Err(e) => return Err(e),
         };
-        let root = TargetDir::root(Arc::new(shared), name, &stat);
-        Ok(Self { root: Arc::new(root), narrower_mode: lent.then_some(mode) })
+        let name = path.as_os_str().as_bytes();
+        let stat = fstat(&fd).map_err(|e| fault("read the mode of", &escape(name), e))?;
+        let root = TargetDir::root(Arc::new(Shared::new(options, fd, true)), name, &stat, presence);
+        Ok(Self { root: Arc::new(root), narrower_mode: None })
     }
 
     /// The directory itself.
     pub fn root(&self) -> &Arc<TargetDir> {
         &self.root
+    }
+
+    /// Makes a directory in the root that only this run enters, to be removed by the caller.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn make_own_dir(&self) -> Result<Arc<TargetDir>> {
+        self.root.create_child_dir(&temporary_name())
+    }
+
+    /// Whether nothing is in the directory.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_empty(&self) -> Result<bool> {
+        let mut is_empty = true;
+        self.root.for_each_name(&mut |_| is_empty = false)?;
+        Ok(is_empty)
     }
 
     /// Bytes that can still be written.
@@ -86,6 +116,9 @@ impl Target {
     pub fn finish(mut self) -> Result<()> {
         let narrowed = self.narrow();
         let shared = self.root.shared();
+        if shared.only_looks {
+            return Ok(());
+        }
         let mounts: Vec<Arc<OwnedFd>> = {
             let mounts = shared.mounts.lock().unwrap_or_else(PoisonError::into_inner);
             mounts.values().map(Arc::clone).collect()
@@ -131,6 +164,31 @@ pub(super) struct Shared {
     pub(super) lacks_openat2: AtomicBool,
     /// The root has its final mode.
     pub(super) root_is_finished: AtomicBool,
+    /// Nothing may be made or changed.
+    pub(super) only_looks: bool,
+}
+
+impl Shared {
+    fn new(options: Options, root: OwnedFd, only_looks: bool) -> Self {
+        Self {
+            options,
+            is_root: rustix::process::geteuid().is_root(),
+            owners: Owners::default(),
+            descriptors: Descriptors::default(),
+            root: Arc::new(root),
+            mounts: Mutex::default(),
+            lacks_openat2: AtomicBool::new(false),
+            root_is_finished: AtomicBool::new(false),
+            only_looks,
+        }
+    }
+}
+
+fn open_root(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let shown = escape(path.as_os_str().as_bytes());
+    openat(CWD, path, flags, Mode::empty())
+        .map_err(|e| unusable(fault("open directory", &shown, e)))
 }
 
 /// The error for a target that can never be written to, with the way out.
@@ -141,17 +199,19 @@ fn unusable(error: Error) -> Error {
     }
 }
 
-/// Creates `path` with its missing parents, which `mkdir -p` would give the same modes.
-fn create_missing(path: &Path) -> std::io::Result<()> {
+/// Creates `path` with its missing parents, which `mkdir -p` would give the same modes. Says
+/// whether `path` itself was made.
+fn create_missing(path: &Path) -> std::io::Result<bool> {
     let missing: Vec<&Path> = path
         .ancestors()
         .filter(|p| !p.as_os_str().is_empty())
         .take_while(|p| !p.exists())
         .collect();
+    let mut is_made = false;
     for (left, part) in missing.iter().enumerate().rev() {
         let mode = if left == 0 { 0o700 } else { 0o777 };
         match DirBuilder::new().mode(mode).create(part) {
-            Ok(()) => {}
+            Ok(()) => is_made = left == 0,
             Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => continue,
             Err(e) => return Err(e),
         }
@@ -161,13 +221,12 @@ fn create_missing(path: &Path) -> std::io::Result<()> {
             std::fs::set_permissions(part, PermissionsExt::from_mode(permissions & 0o777 | 0o700))?;
         }
     }
-    Ok(())
+    Ok(is_made)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::ErrorKind;
     use crate::format::entry::EntryKind;
     use crate::target::create_file;
     use crate::target::testing::{World, entry, names};

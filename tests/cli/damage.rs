@@ -112,9 +112,8 @@ fn shape(line: &str) -> String {
     let mut shape = String::new();
     let mut digits = String::new();
     for c in line.replace("packs/", "packs/\u{1}").chars().chain(['\n']) {
-        if c.is_ascii_hexdigit() && (shape.ends_with('\u{1}') || !digits.is_empty()) {
-            digits.push(c);
-        } else if c.is_ascii_digit() {
+        let may_be_letter = shape.ends_with('\u{1}') || !digits.is_empty();
+        if c.is_ascii_digit() || c.is_ascii_hexdigit() && may_be_letter {
             digits.push(c);
         } else {
             if !digits.is_empty() {

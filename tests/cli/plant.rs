@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use parados::backend::{self, Location, Options};
-use parados::base::SessionId;
+use parados::base::{SessionId, Timestamp};
 use parados::format::snapshot::Snapshot;
 use parados::repo::Repository;
 use parados::repo::session::{Recheck, Session};
@@ -24,11 +24,13 @@ pub(crate) fn open(world: &World) -> Arc<Repository> {
     Arc::new(Repository::open(backend, &mut |_| Ok(key())).unwrap())
 }
 
-/// Commits a copy of the newest snapshot with some changes.
+/// Commits a copy of the newest snapshot with some changes, which is the newest from then on.
 pub(crate) fn plant(world: &World, change: impl FnOnce(&mut Snapshot)) -> SessionId {
     let repository = open(world);
     let found = Snapshots::read(&repository).unwrap();
     let mut snapshot = found.resolve("latest").unwrap().snapshot.clone();
+    let time = snapshot.time;
+    snapshot.time = Timestamp::new(time.seconds, time.nanos + 1);
     change(&mut snapshot);
     let session = Session::start(&repository).unwrap();
     let root = session.put_root(snapshot, &[]).unwrap();

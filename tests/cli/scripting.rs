@@ -170,12 +170,21 @@ impl Seen {
     fn is_all(&self) {
         for (key, fields) in &self.documented {
             for name in fields.keys() {
-                // Restores and checks of a second or more are too long for a test.
-                if key.0 == "status" && key.1 != "backup" {
+                // Restores and checks of a second or more are too long for a test; nothing refuses
+                // to be read by root, or changes at the right moment.
+                let is_rare = key.0 == "status" && key.1 != "backup"
+                    || ["inconsistent", "incomplete"].contains(&name.as_str());
+                if is_rare {
                     continue;
                 }
-                let printed = (key.0.clone(), key.1.clone(), name.clone());
-                assert!(self.fields.contains(&printed), "`{name}` of {key:?} was not printed");
+                // By one of the commands that share its table.
+                let is_printed = self.documented.iter().any(|(other, same)| {
+                    let printed = (other.0.clone(), other.1.clone(), name.clone());
+                    other.0 == key.0
+                        && same.keys().eq(fields.keys())
+                        && self.fields.contains(&printed)
+                });
+                assert!(is_printed, "`{name}` of {key:?} was not printed");
             }
         }
     }
@@ -236,7 +245,11 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     run(0, &["snapshots", "--group-by", "host,paths,tags"]);
     run(0, &["snapshots", "--group-by", "host"]);
     run(0, &["ls", "latest~1"]);
-    run(0, &["restore", "latest", "-t", "back"]);
+    run(0, &["ls", "latest"]);
+    run(0, &["backup", "source", "--verbose", "--exclude", "odd*"]);
+    run(0, &["backup", "source", "--dry-run"]);
+    run(0, &["restore", "latest", "-t", "back", "--verbose", "--dry-run"]);
+    run(0, &["restore", "latest~1", "-t", "back", "--verbose"]);
     run(0, &["check", "--read-data"]);
     run(1, &["restore", "dead", "-t", "back"]);
     let id = run(0, &["backup", "source"]).snapshot_id();

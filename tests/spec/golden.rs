@@ -909,6 +909,8 @@ fn the_library_restores_the_golden_repository() {
                 xattrs: has_attributes,
                 ..target::Options::default()
             },
+            how: ops::restore::How::default(),
+            stays: vec![],
             max_memory: 64 << 20,
             cache_dir: None,
         };

@@ -28,7 +28,7 @@ const TEMP_DIR: &str = "tmp";
 const TEMP_AGE_MAX: i64 = 24 * 60 * 60;
 
 /// Rounds of writing and linking, for directories and temporary files that go away in between.
-const ATTEMPTS_MAX: usize = 4;
+const ATTEMPTS_MAX: usize = 16;
 
 /// Why an object was not created.
 pub(super) enum CreateError {

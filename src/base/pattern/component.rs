@@ -23,8 +23,8 @@ pub(super) enum Component {
     Literal(Box<[u8]>),
     /// One `*` between two fixed ends: most patterns that people write.
     Ends { prefix: Box<[u8]>, suffix: Box<[u8]> },
-    /// Anything else.
-    Other(Regex),
+    /// Anything else, with the fixed ends it has: most names fail there at little cost.
+    Other { prefix: Box<[u8]>, suffix: Box<[u8]>, regex: Regex },
 }
 
 /// A name, with what matching it needs more than once.
@@ -53,16 +53,18 @@ impl Component {
             return Ok(Self::Literal(pattern.into()));
         }
         let pieces = parse(&text_of(pattern))?;
-        let stars = pieces.iter().filter(|piece| matches!(piece, Piece::Star)).count();
-        let is_fixed = |piece: &Piece| matches!(piece, Piece::Star | Piece::One(_));
-        if stars > 1 || !pieces.iter().all(is_fixed) {
-            return compile(&pieces).map(Self::Other);
+        let mut middle = &pieces[..];
+        while let [Piece::One(_), rest @ ..] = middle {
+            middle = rest;
         }
-        let mut ends = pieces.split(|piece| matches!(piece, Piece::Star)).map(bytes_of);
-        let prefix = ends.next().expect("a split yields at least one piece");
-        Ok(match ends.next() {
-            Some(suffix) => Self::Ends { prefix, suffix },
-            None => Self::Literal(prefix),
+        let prefix = bytes_of(&pieces[..pieces.len() - middle.len()]);
+        let behind = middle.iter().rev().take_while(|piece| matches!(piece, Piece::One(_))).count();
+        let (middle, end) = middle.split_at(middle.len() - behind);
+        let suffix = bytes_of(end);
+        Ok(match middle {
+            [] => Self::Literal(prefix),
+            [Piece::Star] => Self::Ends { prefix, suffix },
+            _ => Self::Other { prefix, suffix, regex: compile(&pieces)? },
         })
     }
 
@@ -71,14 +73,16 @@ impl Component {
         match self {
             Self::AnyDepth => true,
             Self::Literal(literal) => **literal == *name.bytes,
-            Self::Ends { prefix, suffix } => {
-                name.bytes.len() >= prefix.len() + suffix.len()
-                    && name.bytes.starts_with(prefix)
-                    && name.bytes.ends_with(suffix)
+            Self::Ends { prefix, suffix } => has_ends(name.bytes, prefix, suffix),
+            Self::Other { prefix, suffix, regex } => {
+                has_ends(name.bytes, prefix, suffix) && regex.is_match(name.text())
             }
-            Self::Other(regex) => regex.is_match(name.text()),
         }
     }
+}
+
+fn has_ends(name: &[u8], prefix: &[u8], suffix: &[u8]) -> bool {
+    name.len() >= prefix.len() + suffix.len() && name.starts_with(prefix) && name.ends_with(suffix)
 }
 
 /// `bytes` as text in which each byte that is no UTF-8 is one private character: to wildcards it is
@@ -153,13 +157,13 @@ fn parse_class(rest: &mut Peekable<Chars<'_>>) -> Result<Piece, PatternError> {
 }
 
 fn class_character(rest: &mut Peekable<Chars<'_>>) -> Result<char, PatternError> {
-    match rest.next().ok_or(PatternError::OpenClass)? {
-        ']' => Err(PatternError::EmptyRange(']')),
-        '-' => Err(PatternError::EmptyRange('-')),
-        '\\' => rest.next().ok_or(PatternError::LoneBackslash),
-        raw if u32::from(raw) >= RAW_BYTE => Err(PatternError::RawClass),
-        other => Ok(other),
-    }
+    let character = match rest.next().ok_or(PatternError::OpenClass)? {
+        ']' => return Err(PatternError::EmptyRange(']')),
+        '-' => return Err(PatternError::EmptyRange('-')),
+        '\\' => rest.next().ok_or(PatternError::LoneBackslash)?,
+        other => other,
+    };
+    if u32::from(character) >= RAW_BYTE { Err(PatternError::RawClass) } else { Ok(character) }
 }
 
 fn compile(pieces: &[Piece]) -> Result<Regex, PatternError> {
@@ -235,6 +239,7 @@ mod tests {
             ("a]b", &["a]b"], &["ab"]),
             ("(a+b).$^|#&", &["(a+b).$^|#&"], &["aab"]),
             ("?(a+b).$^|#&", &["x(a+b).$^|#&"], &["xaab"]),
+            ("a?b*c?d", &["axbcxd", "a.bxc.d"], &["axbcd", "xaxbcxd", "axbcxdx", "abcd"]),
             ("*.[oa]", &["x.o", ".a", "x.y.o"], &["x.c", "x.oo"]),
         ];
         for (pattern, fit, others) in rows {
@@ -284,6 +289,7 @@ mod tests {
             (b"*a\\", PatternError::LoneBackslash),
             (b"[\\", PatternError::LoneBackslash),
             (b"[\xff]", PatternError::RawClass),
+            (b"[\\\xff]", PatternError::RawClass),
         ];
         for (pattern, expect) in rows {
             let error = Component::new(pattern).unwrap_err();

@@ -9,6 +9,8 @@ use crate::base::size::human;
 use crate::base::{Error, ErrorKind, Result};
 use crate::cli::context::{Access, Context, Ran, Tell};
 use crate::cli::exit::Outcome;
+use crate::cli::restore_args::RestoreArgs;
+use crate::cli::restore_selection::RestoreSelectionArgs;
 use crate::cli::snapshot_filter::SnapshotFilter;
 use crate::cli::ui::{Ui, json, text};
 use crate::ops;
@@ -32,6 +34,12 @@ pub(crate) struct Args {
     #[arg(short, long, value_name = "DIR")]
     target: PathBuf,
 
+    #[command(flatten)]
+    selection: RestoreSelectionArgs,
+
+    #[command(flatten)]
+    restore: RestoreArgs,
+
     /// Give nothing to other owners, even as root
     #[arg(long)]
     no_owner: bool,
@@ -49,6 +57,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let (word, path) = split(&args.snapshot)?;
     args.filter.warn_if_idle([word.as_str()], &context.ui);
     let snapshot = args.filter.selector(word, &context.environment)?;
+    let select = args.selection.read(&context.environment)?;
     let opened = context.open(Access::Read)?;
     let defaults = target::Options::default();
     let options = ops::restore::Options {
@@ -61,6 +70,8 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             xattrs: defaults.xattrs && !args.no_xattrs,
             devices: defaults.devices,
         },
+        how: ops::restore::How { select, ..args.restore.how(&context.ui) },
+        stays: context.own_paths(&opened.repository),
         max_memory: context.settings.max_memory,
         cache_dir: opened.cache_dir.clone(),
     };
@@ -71,34 +82,63 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     for notice in &ran.report.notices {
         ui.notice(notice);
     }
-    print(ui, &ran, &args.target)?;
-    Ok(if ran.problem_count > 0 { Outcome::Incomplete } else { Outcome::Done })
+    print(ui, &ran, args)?;
+    Ok(match ran.problem_count {
+        _ if ran.report.mismatch_count > 0 => Outcome::Failed,
+        0 => Outcome::Done,
+        _ => Outcome::Incomplete,
+    })
 }
 
-fn print(ui: &Ui, ran: &Ran<Report>, target: &std::path::Path) -> Result<()> {
+fn print(ui: &Ui, ran: &Ran<Report>, args: &Args) -> Result<()> {
     let Ran { report, progress, .. } = ran;
-    let (files, bytes) = (progress.files_done.get(), progress.bytes_done.get());
+    let (files_skipped, bytes_skipped) =
+        (progress.files_skipped.get(), progress.bytes_skipped.get());
+    let (files_done, bytes_done) = (progress.files_done.get(), progress.bytes_done.get());
+    let files = files_done.saturating_sub(files_skipped);
+    let bytes = bytes_done.saturating_sub(bytes_skipped);
+    let files_deleted = progress.files_deleted.get();
+    let dry_run = args.restore.dry_run();
     if ui.json {
         return ui.json(&json::RestoreSummary {
             message_type: "summary",
             seconds_elapsed: ran.elapsed.as_secs(),
-            total_files: progress.files_total.get().max(files),
+            total_files: progress.files_total.get().max(files_done),
             files_restored: files,
+            files_skipped,
+            files_deleted,
             total_bytes: progress.bytes_total.get(),
             bytes_restored: bytes,
+            bytes_skipped,
             error_count: ran.problem_count,
+            dry_run,
             snapshot_id: report.snapshot.to_hex(),
         });
     }
-    let files = text::count(files, "file");
     let elapsed = text::duration(ran.elapsed.max(Duration::from_secs(1)));
-    let id = report.snapshot.short();
-    ui.tell(&format!("restored {files}, {} in {elapsed}", human(bytes)))?;
+    let [restored, skipped, removed] = if dry_run {
+        ["would restore", "would skip", "would remove"]
+    } else {
+        ["restored", "skipped", "removed"]
+    };
+    ui.tell(&format!("{restored} {}, {} in {elapsed}", text::count(files, "file"), human(bytes)))?;
+    if files_skipped > 0 || bytes_skipped > 0 {
+        let files = text::count(files_skipped, "file");
+        ui.tell(&format!("{skipped} {files}, {}: they are there", human(bytes_skipped)))?;
+    }
+    if files_deleted > 0 {
+        let names = text::count(files_deleted, "name");
+        ui.tell(&format!("{removed} {names} that the snapshot does not have"))?;
+    }
     if ran.problem_count > 0 {
         let problems = text::count(ran.problem_count, "problem");
         ui.tell(&format!("{problems}: what was named could not be restored, or not wholly"))?;
     }
-    ui.tell(&format!("snapshot {id} is in {}", text::path(target)))
+    if dry_run {
+        return ui.tell("nothing was written");
+    }
+    let id = report.snapshot.short();
+    ui.tell(&format!("snapshot {id} is in {}", text::path(&args.target)))
 }
 
 /// The snapshot of `SNAPSHOT[:PATH]`, and the path.

@@ -353,10 +353,35 @@ pub(crate) struct RestoreSummary {
     pub(crate) seconds_elapsed: u64,
     pub(crate) total_files: u64,
     pub(crate) files_restored: u64,
+    pub(crate) files_skipped: u64,
+    pub(crate) files_deleted: u64,
     pub(crate) total_bytes: u64,
     pub(crate) bytes_restored: u64,
+    pub(crate) bytes_skipped: u64,
     pub(crate) error_count: u64,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
     pub(crate) snapshot_id: String,
+}
+
+/// `verbose_status` of `restore`: what was done to one entry.
+#[derive(Serialize)]
+pub(crate) struct RestoreStatus {
+    message_type: &'static str,
+    action: &'static str,
+    #[serde(rename = "item")]
+    path: String,
+    /// Hex digits of the path, where it is not UTF-8.
+    #[serde(rename = "item_hex", skip_serializing_if = "Option::is_none")]
+    path_hex: Option<String>,
+    size: u64,
+}
+
+impl RestoreStatus {
+    pub(crate) fn new(action: &'static str, full: &[u8], size: u64) -> Self {
+        let (path, path_hex) = (path(full), raw_path(full));
+        Self { message_type: "verbose_status", action, path, path_hex, size }
+    }
 }
 
 /// `error` of `check`: one finding.

@@ -4,6 +4,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -17,6 +18,9 @@ const NAME: &str = "v1-rocksdb11";
 /// File systems that do not keep the promises RocksDB needs (locks, renames of open files), with
 /// the numbers `statfs` gives them: NFS, SMB 1, SMB 2, CIFS.
 const NETWORK_TYPES: [u32; 4] = [0x6969, 0x517B, 0xFE53_4D42, 0xFF53_4D42];
+/// Times that the lock is tried, and the time between.
+const LOCK_ROUND_COUNT: u32 = 5;
+const LOCK_ROUND: Duration = Duration::from_millis(20);
 /// Start of the names of directories that readers own.
 const READER_PREFIX: &str = "reader-";
 
@@ -88,8 +92,9 @@ impl Home {
     pub(super) fn lock(&self) -> Result<Lock, OpenError> {
         let path = self.dir.join(format!("{NAME}.lock"));
         let unusable = |error| OpenError::Unusable(self.error("lock", error));
-        // A second round is only needed if the file is deleted between opening and locking it.
-        for _ in 0..3 {
+        // More rounds are needed if the file is deleted between opening and locking it, or while a
+        // process that was just started still holds what it inherited.
+        for round in 0..LOCK_ROUND_COUNT {
             let file = OpenOptions::new()
                 .create(true)
                 .truncate(false)
@@ -99,6 +104,10 @@ impl Home {
                 .map_err(unusable)?;
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
+                Err(Errno::WOULDBLOCK) if round + 1 < LOCK_ROUND_COUNT => {
+                    std::thread::sleep(LOCK_ROUND);
+                    continue;
+                }
                 Err(Errno::WOULDBLOCK) => return Err(OpenError::Locked),
                 Err(error) => return Err(unusable(error.into())),
             }

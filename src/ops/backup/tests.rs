@@ -64,6 +64,8 @@ impl World {
             path: None,
             target: target.clone(),
             target_options: crate::target::Options::default(),
+            how: restore::How::default(),
+            stays: vec![],
             max_memory: 512 << 20,
             cache_dir: None,
         };

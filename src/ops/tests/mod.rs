@@ -142,6 +142,8 @@ impl World {
             path: Some(source.to_str().unwrap().into()),
             target: target.clone(),
             target_options: crate::target::Options::default(),
+            how: restore::How::default(),
+            stays: vec![],
             max_memory: 512 << 20,
             cache_dir: None,
         };

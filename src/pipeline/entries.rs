@@ -1,0 +1,268 @@
+//! Restores what is no directory, a window of files at a time.
+
+use std::sync::Arc;
+
+use crossbeam_channel::{Sender, bounded};
+
+use super::backup::ending;
+use super::fetch::Part;
+use super::file_place::FilePlace;
+use super::how::{Action, Reports};
+use super::links::{LinkKey, Turn};
+use super::merge::ComponentNo;
+use super::place::DirectoryPlace;
+use super::restore::Restore;
+use crate::base::Result;
+use crate::format::entry::{Entry, EntryKind};
+use crate::repo::list::{Ranged, for_each_range};
+use crate::target::{Created, Found, create_hard_link, create_special, create_symlink};
+
+/// Chunks in a window; each costs about 200 bytes until it is written.
+const WINDOW_PART_COUNT: usize = 32_768;
+/// Descriptors in a window: files of several chunks stay open until the last one is written.
+const WINDOW_OPEN_COUNT: usize = 384;
+/// Names that wait for the first name of their file, with their entries.
+const WAITING_COUNT_MAX: usize = 4096;
+
+/// What is handed over.
+pub enum Work {
+    /// Parts of files to fetch.
+    Window(Vec<Part>),
+    /// Tells, by being dropped, that everything before is done.
+    Tell(Sender<()>),
+}
+
+/// Gathers files until there are enough to fetch, and makes everything else at once.
+pub struct Entries<'a> {
+    job: &'a Restore<'a>,
+    reports: &'a Reports<'a>,
+    work: Sender<Work>,
+    window: Vec<Part>,
+    open_count: usize,
+    waiting: Vec<Waiting>,
+    is_settling: bool,
+}
+
+/// A further name of a file whose first one is in flight.
+struct Waiting {
+    parent: Arc<DirectoryPlace>,
+    entry: Entry,
+    component: ComponentNo,
+}
+
+impl<'a> Entries<'a> {
+    /// Hands over to `work`.
+    pub fn new(job: &'a Restore<'a>, reports: &'a Reports<'a>, work: Sender<Work>) -> Self {
+        let (window, waiting) = (Vec::new(), Vec::new());
+        Self { job, reports, work, window, open_count: 0, waiting, is_settling: false }
+    }
+
+    /// Restores one entry, or sees to it that it is restored.
+    ///
+    /// # Errors
+    /// When the run has to end.
+    pub fn restore(
+        &mut self,
+        parent: &Arc<DirectoryPlace>,
+        entry: Entry,
+        component: ComponentNo,
+    ) -> Result<()> {
+        if self.job.how.select.is_some() && !self.is_settling {
+            self.reports.progress.files_total.add(u64::from(entry.kind == EntryKind::File));
+            self.reports.progress.bytes_total.add(entry.size.unwrap_or(0));
+        }
+        let link = entry.link.map(|group| (component, group));
+        if let Some(key) = link {
+            match self.reports.links.next(key) {
+                Turn::First => {}
+                Turn::Link(first) => {
+                    self.link(parent, &entry, &first);
+                    return Ok(());
+                }
+                Turn::Wait => {
+                    let parent = Arc::clone(parent);
+                    self.waiting.push(Waiting { parent, entry, component });
+                    if self.waiting.len() >= WAITING_COUNT_MAX {
+                        self.settle();
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        let found = match parent.dir.look(&entry.name) {
+            Ok(found) => found.filter(|found| !found.is_dir()),
+            Err(error) => {
+                self.reports.report(error);
+                self.give_up(link);
+                return Ok(());
+            }
+        };
+        if found.is_some_and(|found| self.job.how.overwrite.leaves(&found, &entry)) {
+            self.leave(parent, &entry);
+            self.give_up(link);
+            return Ok(());
+        }
+        if entry.kind == EntryKind::File {
+            return self.file(parent, entry, link, found);
+        }
+        self.special(parent, &entry, link, found);
+        Ok(())
+    }
+
+    /// Lets the next name of a file be its first.
+    fn give_up(&self, link: Option<LinkKey>) {
+        if let Some(key) = link {
+            self.reports.links.made(key, None);
+        }
+    }
+
+    /// Leaves alone what is there.
+    fn leave(&self, parent: &DirectoryPlace, entry: &Entry) {
+        let progress = self.reports.progress;
+        let size = entry.size.unwrap_or(0);
+        if entry.kind == EntryKind::File {
+            progress.files_done.add(1);
+            progress.files_skipped.add(1);
+            progress.bytes_done.add(size);
+            progress.bytes_skipped.add(size);
+        } else {
+            progress.others_done.add(1);
+        }
+        self.reports.tell(Action::Unchanged, || parent.dir.path_below(&entry.name), size);
+    }
+
+    /// Makes a further name of a file.
+    fn link(&self, parent: &DirectoryPlace, entry: &Entry, first: &Created) {
+        match create_hard_link(first, &parent.dir, &entry.name) {
+            Ok(()) => {
+                self.reports.progress.files_done.add(1);
+                let path = || parent.dir.path_below(&entry.name);
+                self.reports.tell(Action::Restored, path, 0);
+            }
+            Err(error) => self.reports.report(error),
+        }
+    }
+
+    fn special(
+        &self,
+        parent: &DirectoryPlace,
+        entry: &Entry,
+        link: Option<LinkKey>,
+        found: Option<Found>,
+    ) {
+        let made = if self.job.how.dry_run {
+            Ok(None)
+        } else if entry.kind == EntryKind::Symlink {
+            create_symlink(&parent.dir, &entry.name, entry).map(Some)
+        } else {
+            create_special(&parent.dir, &entry.name, entry).map(Some)
+        };
+        match made {
+            Ok(finished) => {
+                let created = finished.map(|finished| {
+                    self.reports.problems.extend(finished.problems);
+                    finished.created
+                });
+                self.reports.progress.others_done.add(1);
+                let action = if found.is_some() { Action::Updated } else { Action::Restored };
+                self.reports.tell(action, || parent.dir.path_below(&entry.name), 0);
+                if let Some(key) = link {
+                    self.reports.links.made(key, created);
+                }
+            }
+            Err(error) => {
+                self.reports.report(error);
+                self.give_up(link);
+            }
+        }
+    }
+
+    fn file(
+        &mut self,
+        parent: &Arc<DirectoryPlace>,
+        entry: Entry,
+        link: Option<LinkKey>,
+        found: Option<Found>,
+    ) -> Result<()> {
+        self.reports.progress.set_current(parent.dir.path_of(&entry.name).into_bytes());
+        let is_trusted = found.is_some_and(|found| self.job.how.overwrite.trusts(&found, &entry));
+        let list = entry.content.clone();
+        let file = Arc::new(FilePlace::new(Arc::clone(parent), entry, link, found));
+        if is_trusted && file.trust(self.reports) {
+            file.release(self.reports);
+            return Ok(());
+        }
+        self.open_count += file.descriptor_count();
+        let mut content = 0;
+        let result = match &list {
+            None => Ok(()),
+            Some(list) => for_each_range(self.job.reader, list, &mut |range| {
+                match range {
+                    Ranged::Chunk(piece) => {
+                        self.window.push(Part { file: Arc::clone(&file), content, piece });
+                        content += piece.len;
+                    }
+                    Ranged::Lost(len, error) => {
+                        file.lose(content..content + len, &error, self.reports);
+                        content += len;
+                    }
+                }
+                self.flush_if_full();
+                self.job.cancel.check()?;
+                if self.reports.failure.is_raised() { Err(ending()) } else { Ok(()) }
+            }),
+        };
+        if let Err(error) = result {
+            self.reports.failure.raise(error);
+        }
+        file.release(self.reports);
+        self.flush_if_full();
+        Ok(())
+    }
+
+    /// Deals with the names that wait, round by round: where a first name failed, the next one is
+    /// restored from content.
+    pub fn settle(&mut self) {
+        if self.is_settling {
+            return;
+        }
+        self.is_settling = true;
+        self.wait();
+        while !self.waiting.is_empty() {
+            for Waiting { parent, entry, component } in std::mem::take(&mut self.waiting) {
+                // Not worth a problem each when the run failed.
+                if !self.reports.failure.is_raised()
+                    && let Err(error) = self.restore(&parent, entry, component)
+                {
+                    self.reports.failure.raise(error);
+                }
+                parent.release(self.reports);
+            }
+            self.wait();
+        }
+        self.is_settling = false;
+    }
+
+    /// Waits until everything that was handed over is done.
+    fn wait(&mut self) {
+        self.flush();
+        let (tell, told) = bounded::<()>(0);
+        self.work.send(Work::Tell(tell)).expect("work is taken until the walk ends");
+        // It ends with the other end.
+        told.recv().ok();
+    }
+
+    fn flush_if_full(&mut self) {
+        if self.window.len() >= WINDOW_PART_COUNT || self.open_count >= WINDOW_OPEN_COUNT {
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        self.open_count = 0;
+        let window = std::mem::take(&mut self.window);
+        if !window.is_empty() {
+            self.work.send(Work::Window(window)).expect("work is taken until the walk ends");
+        }
+    }
+}
