@@ -125,7 +125,7 @@ mod tests {
         assert!(read(b"").expect("no path").is_empty());
         let odd = read(b"a\n b\0#c\0\xff\0").expect("three paths");
         assert_eq!(odd, [path_of(b"a\n b"), path_of(b"#c"), path_of(b"\xff")]);
-        for bytes in [&b"a\0b"[..], b"a", b"\0", b"a\0\0", b"\0a\0"] {
+        for bytes in [&b"a\0bc"[..], b"ab", b"\0", b"a\0\0", b"\0a\0"] {
             assert!(read(bytes).is_err(), "{bytes:?}");
         }
     }
