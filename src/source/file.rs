@@ -172,7 +172,7 @@ impl OpenFile {
 
     /// Tells whether it changed since it was opened.
     ///
-    /// Two writes within one tick of the clock leave one time; [`Signature::is_settled`] is what
+    /// Two writes within one tick of the clock leave one time; [`Signature::settled`] is what
     /// protects from that.
     pub fn finish(&self) -> FileEnd {
         match rustix::fs::fstat(&self.fd).ok().and_then(|stat| Child::new(b"", &stat)) {
