@@ -12,6 +12,7 @@ mod context;
 mod descriptor;
 mod embedded;
 mod environment;
+mod exclude_args;
 mod exit;
 mod identity;
 mod key_file;

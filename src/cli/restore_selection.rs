@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::environment::Environment;
+use super::exclude_args::ExcludeArgs;
 use super::patterns::{self, Given};
 use crate::base::pattern::{Case, Patterns};
 use crate::base::{Error, ErrorKind, Result};
@@ -49,21 +50,8 @@ pub(crate) struct RestoreSelectionArgs {
     #[arg(long, value_name = "FILE")]
     iinclude_file: Vec<PathBuf>,
 
-    /// Leave out what this pattern matches; may be given several times
-    #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<OsString>,
-
-    /// As --exclude, and upper and lower case do not differ
-    #[arg(long, value_name = "PATTERN")]
-    iexclude: Vec<OsString>,
-
-    /// Leave out what the patterns in this file match, one a line
-    #[arg(long, value_name = "FILE")]
-    exclude_file: Vec<PathBuf>,
-
-    /// As --exclude-file, and upper and lower case do not differ
-    #[arg(long, value_name = "FILE")]
-    iexclude_file: Vec<PathBuf>,
+    #[command(flatten)]
+    exclude: ExcludeArgs,
 }
 
 impl RestoreSelectionArgs {
@@ -72,19 +60,23 @@ impl RestoreSelectionArgs {
     /// # Errors
     /// Names what makes no sense, or the file that cannot be read.
     pub(crate) fn read(&self, environment: &Environment) -> Result<Option<Arc<Select>>> {
-        let given = |option, case, typed, files| Given { option, case, typed, files };
-        let (exact, folded) = (Case::Sensitive, Case::Insensitive);
+        let exact = Given {
+            option: "--include",
+            case: Case::Sensitive,
+            typed: &self.include,
+            files: &self.include_file,
+        };
+        let folded = Given {
+            option: "--iinclude",
+            case: Case::Insensitive,
+            typed: &self.iinclude,
+            files: &self.iinclude_file,
+        };
         let include = [
-            read(
-                given("--include", exact, &self.include[..], &self.include_file[..]),
-                environment,
-            )?,
-            read(given("--iinclude", folded, &self.iinclude, &self.iinclude_file), environment)?,
+            patterns::read(&exact, environment, |_| None)?,
+            patterns::read(&folded, environment, |_| None)?,
         ];
-        let exclude = [
-            read(given("--exclude", exact, &self.exclude, &self.exclude_file), environment)?,
-            read(given("--iexclude", folded, &self.iexclude, &self.iexclude_file), environment)?,
-        ];
+        let exclude = self.exclude.read(environment, |_| None)?;
         let is_given = |patterns: &[Patterns]| patterns.iter().any(|one| !one.is_empty());
         match (is_given(&include), is_given(&exclude)) {
             (true, true) => {
@@ -101,10 +93,6 @@ impl RestoreSelectionArgs {
             (false, false) => Ok(None),
         }
     }
-}
-
-fn read(given: Given<'_>, environment: &Environment) -> Result<Patterns> {
-    patterns::read(&given, environment, |_| None)
 }
 
 fn including(include: &[Patterns], path: &[u8], is_dir: bool) -> Selected {
@@ -126,7 +114,7 @@ mod tests {
         let words = |words: &[&str]| words.iter().map(OsString::from).collect();
         let arguments = RestoreSelectionArgs {
             include: words(include),
-            exclude: words(exclude),
+            exclude: ExcludeArgs { exclude: words(exclude), ..ExcludeArgs::default() },
             ..RestoreSelectionArgs::default()
         };
         arguments.read(&Environment::of(&[]))

@@ -2,11 +2,9 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 
 use super::environment::Environment;
-use super::patterns::{self, Given};
-use crate::base::pattern::Case;
+use super::exclude_args::ExcludeArgs;
 use crate::base::text::escape;
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::entry::validate_name;
@@ -35,21 +33,8 @@ directory is left out, by git's rules. What is left out is never a problem; `--v
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct SelectionArgs {
-    /// Leave out what this pattern matches; may be given several times
-    #[arg(short, long, value_name = "PATTERN")]
-    exclude: Vec<OsString>,
-
-    /// As --exclude, and upper and lower case do not differ
-    #[arg(long, value_name = "PATTERN")]
-    iexclude: Vec<OsString>,
-
-    /// Leave out what the patterns in this file match, one a line
-    #[arg(long, value_name = "FILE")]
-    exclude_file: Vec<PathBuf>,
-
-    /// As --exclude-file, and upper and lower case do not differ
-    #[arg(long, value_name = "FILE")]
-    iexclude_file: Vec<PathBuf>,
+    #[command(flatten)]
+    exclude: ExcludeArgs,
 
     /// Leave out what is in directories with this file, but for the file, if it begins with HEADER
     #[arg(long, value_name = "NAME[:HEADER]")]
@@ -78,24 +63,13 @@ impl SelectionArgs {
     /// # Errors
     /// Names what makes no sense, or the file that cannot be read.
     pub(crate) fn read(&self, environment: &Environment) -> Result<Selection> {
-        let exclude = Given {
-            option: "--exclude",
-            case: Case::Sensitive,
-            typed: &self.exclude,
-            files: &self.exclude_file,
-        };
-        let iexclude = Given {
-            option: "--iexclude",
-            case: Case::Insensitive,
-            typed: &self.iexclude,
-            files: &self.iexclude_file,
-        };
         let tags = self.exclude_if_present.iter().map(tag).collect::<Result<Vec<_>>>()?;
         let ignore_files = self.ignore_file.iter().map(ignore_file).collect::<Result<_>>()?;
         let mut real = RealPatterns::default();
+        let [exclude, iexclude] = self.exclude.read(environment, |text| real.resolve(text))?;
         Ok(Selection {
-            exclude: patterns::read(&exclude, environment, |text| real.resolve(text))?,
-            iexclude: patterns::read(&iexclude, environment, |text| real.resolve(text))?,
+            exclude,
+            iexclude,
             tags: tags.into_iter().chain(self.exclude_caches.then(Tag::cache)).collect(),
             ignore_files,
             larger_than: self.exclude_larger_than,
