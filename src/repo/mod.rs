@@ -14,6 +14,8 @@ pub mod reader;
 pub mod select;
 pub mod session;
 pub mod snapshots;
+#[cfg(test)]
+mod testing;
 pub mod tree;
 
 use std::sync::Arc;

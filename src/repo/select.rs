@@ -175,42 +175,16 @@ fn steps_back(word: &str) -> Result<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::{SessionId, Timestamp, WriterId};
-    use crate::format::snapshot::{Component, PathBytes, State, Statistics};
+    use crate::base::{SessionId, Timestamp};
+    use crate::repo::testing::snapshot_of;
 
     const NOW: Timestamp = Timestamp::new(1_000_000, 0);
 
     /// A snapshot of `host` with words of `tags` and `paths`, made `age` seconds before now.
     fn snapshot(number: u8, age: i64, host: &str, tags: &str, paths: &str) -> Committed {
-        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-        let paths = words(paths).into_iter().map(|path| PathBytes(path.into_bytes())).collect();
-        let component = Component {
-            name: "files".to_owned(),
-            kind: "files".to_owned(),
-            tier: None,
-            root: None,
-            statistics: Statistics::default(),
-            state: State::Complete,
-            paths,
-        };
         let time = Timestamp::new(NOW.seconds - age, 0);
-        let snapshot = Snapshot {
-            components: vec![component],
-            recovery_point: None,
-            time,
-            finished: time,
-            host: host.to_owned(),
-            user: String::new(),
-            tags: words(tags),
-            program: String::new(),
-            writer: WriterId::new([0; 32]),
-            sequence: 1,
-            parent: None,
-            segments: Vec::new(),
-            seen: Vec::new(),
-            signature: None,
-            description: None,
-        };
+        let mut snapshot = snapshot_of(time, host, paths);
+        snapshot.tags = tags.split_whitespace().map(str::to_owned).collect();
         Committed { id: SessionId::new([number; 32]), snapshot }
     }
 

@@ -248,10 +248,10 @@ mod tests {
     use crate::backend::{Backend, Verb};
     use crate::base::SystemClock;
     use crate::format::slot::Label;
-    use crate::format::snapshot::{Component, PathBytes, State, Statistics};
     use crate::repo::access::Creation;
     use crate::repo::parallel::REQUEST_COUNT_MAX;
     use crate::repo::session::{Recheck, Session};
+    use crate::repo::testing::snapshot_of;
     use crate::seal::keys::Key;
     use crate::seal::slot::Secret;
 
@@ -271,33 +271,7 @@ mod tests {
 
     /// An empty snapshot that is dated `seconds`.
     fn commit(repository: &Repository, seconds: i64) -> SessionId {
-        let time = Timestamp::new(seconds, 0);
-        let component = Component {
-            name: "files".to_owned(),
-            kind: "files".to_owned(),
-            tier: None,
-            root: None,
-            statistics: Statistics::default(),
-            state: State::Complete,
-            paths: vec![PathBytes(b"/x".to_vec())],
-        };
-        let snapshot = Snapshot {
-            components: vec![component],
-            recovery_point: None,
-            time,
-            finished: time,
-            host: "host".to_owned(),
-            user: String::new(),
-            tags: Vec::new(),
-            program: String::new(),
-            writer: WriterId::new([1; 32]),
-            sequence: 1,
-            parent: None,
-            segments: Vec::new(),
-            seen: Vec::new(),
-            signature: None,
-            description: None,
-        };
+        let snapshot = snapshot_of(Timestamp::new(seconds, 0), "host", "/x");
         let session = Session::start(repository).expect("it starts");
         let root = session.put_root(snapshot, &[]).expect("it is stored");
         match session.recheck(root, &|_| false).expect("it is looked at") {
