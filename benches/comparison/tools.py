@@ -59,7 +59,20 @@ class Tool:
         return run.stdout.strip().splitlines()[0]
 
 
-class Parados(Tool):
+class ResticWords(Tool):
+    """A tool whose command line is restic's."""
+
+    def backup(self, source, number):
+        return [self.program, "-q", "backup", source]
+
+    def restore(self, number, target):
+        return [self.program, "-q", "restore", "latest", "--target", target]
+
+    def check(self):
+        return [self.program, "-q", "check", "--read-data"]
+
+
+class Parados(ResticWords):
     name = "parados"
     opened_by = "key file"
 
@@ -73,17 +86,8 @@ class Parados(Tool):
     def init(self):
         return [[self.program, "-q", "init", "--no-recovery-code"]]
 
-    def backup(self, source, number):
-        return [self.program, "-q", "backup", source]
 
-    def restore(self, number, target):
-        return [self.program, "-q", "restore", "latest", "--target", target]
-
-    def check(self):
-        return [self.program, "-q", "check", "--read-data"]
-
-
-class Restic(Tool):
+class Restic(ResticWords):
     name = "restic"
 
     def settings(self):
@@ -91,15 +95,6 @@ class Restic(Tool):
 
     def init(self):
         return [[self.program, "-q", "init", "--repository-version", "2"]]
-
-    def backup(self, source, number):
-        return [self.program, "-q", "backup", source]
-
-    def restore(self, number, target):
-        return [self.program, "-q", "restore", "latest", "--target", target]
-
-    def check(self):
-        return [self.program, "-q", "check", "--read-data"]
 
 
 class Borg(Tool):
