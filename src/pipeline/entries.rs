@@ -135,7 +135,11 @@ impl<'a> Entries<'a> {
     fn link(&self, parent: &DirectoryPlace, entry: &Entry, first: &Created) {
         match create_hard_link(first, &parent.dir, &entry.name) {
             Ok(()) => {
-                self.reports.progress.files_done.add(1);
+                let progress = self.reports.progress;
+                progress.files_done.add(1);
+                // A link takes none of the bytes that were expected of it, and the share that is
+                // done shall reach the whole.
+                progress.bytes_total.subtract(entry.size.unwrap_or(0));
                 let path = || parent.dir.path_below(&entry.name);
                 self.reports.tell(Action::Restored, path, 0);
             }

@@ -288,6 +288,9 @@ impl FilePlace {
         };
         reports.progress.files_done.add(1);
         reports.progress.files_skipped.add(u64::from(is_kept));
+        let hole_bytes = self.entry.size.unwrap_or(0).saturating_sub(self.content_len());
+        reports.progress.bytes_done.add(hole_bytes);
+        reports.progress.bytes_skipped.add(if is_kept { hole_bytes } else { 0 });
         let path = || self.parent.dir.path_below(&self.entry.name);
         reports.tell(action, path, self.entry.size.unwrap_or(0));
         if let Some(created) = &created
