@@ -32,10 +32,23 @@ pub struct Options {
     pub how: How,
     /// What is never removed from the target, such as the repository itself.
     pub stays: Vec<PathBuf>,
-    /// Bound on memory in bytes.
-    pub max_memory: u64,
     /// Directory of the local cache.
     pub cache_dir: Option<PathBuf>,
+}
+
+impl Options {
+    /// All of `latest` to `target`, as it was backed up and without a cache.
+    pub fn new(target: PathBuf) -> Self {
+        Self {
+            snapshot: "latest".into(),
+            path: None,
+            target,
+            target_options: target::Options::default(),
+            how: How::default(),
+            stays: Vec::new(),
+            cache_dir: None,
+        }
+    }
 }
 
 /// What was restored; counts are in the progress of the run.

@@ -49,14 +49,9 @@ impl Scene {
     fn try_restore(&self, how: How) -> (Result<restore::Report>, Counts) {
         let counts = Counts::default();
         let options = restore::Options {
-            snapshot: "latest".into(),
             path: Some(self.world.source().to_str().unwrap().into()),
-            target: self.target.clone(),
-            target_options: crate::target::Options::default(),
             how,
-            stays: vec![],
-            max_memory: 512 << 20,
-            cache_dir: None,
+            ..restore::Options::new(self.target.clone())
         };
         self.counted.take();
         (restore::restore(&self.repository, &options, &counts.run()), counts)
@@ -111,6 +106,7 @@ fn what_is_there_is_not_fetched_and_stays_the_same_file() {
     // Two names are one file, whose second name is a link again.
     assert_eq!((progress.files_done.get(), progress.files_skipped.get()), (507, 505));
     assert_eq!(progress.bytes_done.get(), progress.bytes_skipped.get());
+    assert_eq!(progress.bytes_done.get(), progress.bytes_total.get());
 }
 
 #[test]

@@ -902,17 +902,12 @@ fn the_library_restores_the_golden_repository() {
         let has_attributes = takes_attributes(dir.path());
         let options = ops::restore::Options {
             snapshot: session.as_str().into(),
-            path: None,
-            target: target.clone(),
             target_options: target::Options {
                 owner: false,
                 xattrs: has_attributes,
                 ..target::Options::default()
             },
-            how: ops::restore::How::default(),
-            stays: vec![],
-            max_memory: 64 << 20,
-            cache_dir: None,
+            ..ops::restore::Options::new(target.clone())
         };
         ops::restore::restore(&opened, &options, &run).unwrap();
         let problems = problems.take();

@@ -72,7 +72,6 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         },
         how: ops::restore::How { select, ..args.restore.how(&context.ui) },
         stays: context.own_paths(&opened.repository),
-        max_memory: context.settings.max_memory,
         cache_dir: opened.cache_dir.clone(),
     };
     let ran = context.run(Tell::AtOnce("restore"), |run| {

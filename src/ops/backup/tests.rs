@@ -59,16 +59,7 @@ impl World {
     fn restored_dump(&self, name: &str) -> Vec<u8> {
         let counts = Counts::default();
         let target = self.dir.path().join(name);
-        let options = restore::Options {
-            snapshot: "latest".into(),
-            path: None,
-            target: target.clone(),
-            target_options: crate::target::Options::default(),
-            how: restore::How::default(),
-            stays: vec![],
-            max_memory: 512 << 20,
-            cache_dir: None,
-        };
+        let options = restore::Options::new(target.clone());
         restore::restore(&self.repository, &options, &counts.run()).unwrap();
         assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
         fs::read(target.join("dump")).unwrap()

@@ -138,14 +138,8 @@ impl World {
         let counts = Counts::default();
         let target = self.dir.path().join(name);
         let options = restore::Options {
-            snapshot: "latest".into(),
             path: Some(source.to_str().unwrap().into()),
-            target: target.clone(),
-            target_options: crate::target::Options::default(),
-            how: restore::How::default(),
-            stays: vec![],
-            max_memory: 512 << 20,
-            cache_dir: None,
+            ..restore::Options::new(target.clone())
         };
         restore::restore(&self.repository, &options, &counts.run()).unwrap();
         (target, counts)
