@@ -12,7 +12,7 @@ use crate::repo::Repository;
 use crate::repo::reader::Reader;
 use crate::repo::select::Selector;
 use crate::repo::snapshots::Committed;
-use crate::repo::tree::Walk;
+use crate::repo::tree::{DEPTH_MAX, Walk, check_count};
 
 /// What to list.
 #[derive(Clone, Debug)]
@@ -68,19 +68,26 @@ pub fn ls(
     let reader = Reader::new(repository, &chunks);
     let paths = wanted(&options.paths, options.recursive);
     let found = find(&reader, &committed, &paths)?;
+    let roots = &committed.snapshot.components;
+    let recursive = options.recursive || paths.is_empty();
+    let tree_of = |component: usize, entry: Option<&Entry>| match entry {
+        Some(entry) => entry.tree,
+        None => roots[component].root,
+    };
+    for (component, _, entry) in found.iter().filter(|_| recursive) {
+        check_count(tree_of(*component, entry.as_ref()).as_ref())
+            .map_err(|error| error.hint("List a part of it: `parados ls SNAPSHOT PATH`."))?;
+    }
     visit.head(&committed)?;
     for (component, path, entry) in found {
-        let Some(entry) = entry else {
-            let root = committed.snapshot.components[component].root;
-            let recursive = options.recursive || paths.is_empty();
-            walk(&reader, root, Vec::new(), recursive, run, visit)?;
-            continue;
-        };
+        let tree = tree_of(component, entry.as_ref());
         // Below a directory that is listed as well it was met there.
-        if !parent(&path).is_some_and(|parent| paths.contains(parent)) {
+        if let Some(entry) = entry
+            && !parent(&path).is_some_and(|parent| paths.contains(parent))
+        {
             visit.entry(&path, &entry)?;
         }
-        walk(&reader, entry.tree, path, options.recursive, run, visit)?;
+        walk(&reader, tree, path, recursive, run, visit)?;
     }
     Ok(committed)
 }
@@ -141,14 +148,16 @@ fn find(
 fn walk(
     reader: &Reader<'_>,
     tree: Option<TreeRef>,
-    prefix: Vec<u8>,
+    mut path: Vec<u8>,
     recursive: bool,
     run: &Run<'_>,
     visit: &mut dyn Visit,
 ) -> Result<()> {
-    let mut levels = vec![(Walk::new(reader, tree.as_ref()), prefix)];
-    while let Some((walk, prefix)) = levels.last_mut() {
+    // Each directory with the length of its path, of which the deepest one is kept.
+    let mut levels = vec![(Walk::new(reader, tree.as_ref()), path.len())];
+    while let Some((walk, len)) = levels.last_mut() {
         run.cancel.check()?;
+        path.truncate(*len);
         let entry = match walk.next() {
             None => {
                 levels.pop();
@@ -156,20 +165,28 @@ fn walk(
             }
             Some(Ok(entry)) => entry,
             Some(Err(error)) => {
-                let message = format!("could not list all of {}/", escape(prefix));
-                run.problems.push(Error::new(error.kind, message).because(error));
+                run.problems.push(incomplete(&path, error));
                 continue;
             }
         };
-        let mut path = prefix.clone();
         path.push(b'/');
         path.extend_from_slice(&entry.name);
         visit.entry(&path, &entry)?;
         if recursive && let Some(tree) = entry.tree {
-            levels.push((Walk::new(reader, Some(&tree)), path));
+            if levels.len() > DEPTH_MAX {
+                let message = format!("it lies deeper than {DEPTH_MAX} directories");
+                run.problems.push(incomplete(&path, Error::new(ErrorKind::Unsupported, message)));
+                continue;
+            }
+            levels.push((Walk::new(reader, Some(&tree)), path.len()));
         }
     }
     Ok(())
+}
+
+fn incomplete(path: &[u8], error: Error) -> Error {
+    let message = format!("could not list all of {}/", escape(path));
+    Error::new(error.kind, message).because(error)
 }
 
 #[cfg(test)]

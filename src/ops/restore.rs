@@ -13,6 +13,7 @@ use crate::repo::Repository;
 use crate::repo::reader::Reader;
 use crate::repo::select::Selector;
 use crate::repo::snapshots::Committed;
+use crate::repo::tree::check_count;
 use crate::target::{self, Identity, Target};
 
 pub use crate::pipeline::how::{Action, How, Overwrite, Select, Selected, Tell};
@@ -146,10 +147,14 @@ fn select(
             }
         }
     }
-    match absent {
-        Some(error) if found_count == 0 => Err(error),
-        _ => Ok(selection),
+    if let Some(error) = absent.filter(|_| found_count == 0) {
+        return Err(error);
     }
+    for (_, tree) in &selection.trees {
+        check_count(Some(tree))
+            .map_err(|error| error.hint("Restore a part of it: `SNAPSHOT:PATH`."))?;
+    }
+    Ok(selection)
 }
 
 /// Refuses to empty the whole system.

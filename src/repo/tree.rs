@@ -2,12 +2,34 @@
 
 use super::list::PutMetadata;
 use super::reader::{Reader, damaged_chunk};
-use crate::base::{ChunkId, Result};
+use crate::base::{ChunkId, Error, ErrorKind, Result};
 use crate::format::entry::{Entry, TreeRef};
 use crate::format::list::LEVEL_MAX;
 use crate::format::tree::{Child, Node, assemble, ends_node};
 use crate::format::{DecodeError, FrameKind, wire};
 use crate::seal::keys::Keyring;
+
+/// Deepest directory that is walked. A source ends at 1,024.
+pub const DEPTH_MAX: usize = 2048;
+/// Most entries of one walk through all directories.
+///
+/// A few nodes can stand for any number of entries, each directory holding the next one twice. As
+/// each node is held to the sums that its parent promised, the top of a tree tells the true number.
+pub const WALK_COUNT_MAX: u64 = 100_000_000;
+
+/// Refuses a tree of more entries than one walk goes through.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`]; the caller adds the way out.
+pub fn check_count(tree: Option<&TreeRef>) -> Result<()> {
+    match tree {
+        Some(tree) if tree.entry_count > WALK_COUNT_MAX => Err(Error::new(
+            ErrorKind::Unsupported,
+            format!("there are {} entries, more than {WALK_COUNT_MAX}", tree.entry_count),
+        )),
+        _ => Ok(()),
+    }
+}
 
 /// An entry that is encoded already, with what its directory adds up.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,8 +173,8 @@ pub struct Walk<'a> {
     reader: &'a Reader<'a>,
     stack: Vec<Pending>,
     leaf: std::vec::IntoIter<Entry>,
-    /// Last name of the leaves before: names ascend from node to node, or a name could come twice.
-    last: Option<Vec<u8>>,
+    /// Last name of the leaf before, which the next one must not go back behind.
+    last: Vec<u8>,
 }
 
 /// A node that is still to be read.
@@ -161,30 +183,41 @@ struct Pending {
     level: u8,
     /// First name that the parent promised.
     first: Option<Vec<u8>>,
+    /// Entries and bytes that the parent promised.
+    sums: (u64, u64),
 }
 
 impl<'a> Walk<'a> {
     /// Starts at the top node of a directory.
     pub fn new(reader: &'a Reader<'a>, tree: Option<&TreeRef>) -> Self {
-        let top = tree.map(|t| Pending { id: t.id, level: t.level, first: None });
+        let top = tree.map(|t| Pending {
+            id: t.id,
+            level: t.level,
+            first: None,
+            sums: (t.entry_count, t.content_bytes),
+        });
         let stack = top.into_iter().collect();
-        Self { reader, stack, leaf: Vec::new().into_iter(), last: None }
+        Self { reader, stack, leaf: Vec::new().into_iter(), last: Vec::new() }
     }
 
-    fn read_node(&mut self, id: ChunkId, level: u8, first: Option<&[u8]>) -> Result<()> {
+    fn read_node(&mut self, pending: Pending) -> Result<()> {
+        let Pending { id, level, first, sums } = pending;
         let raw = self.reader.chunk(FrameKind::Metadata, &id)?;
         let node = Node::decode(&raw, level).map_err(|error| damaged_chunk(&id, error))?;
         let found = match &node {
             Node::Leaf(entries) => entries.first().map(|e| &e.name),
             Node::Branch(_, children) => children.first().map(|c| &c.first),
         };
-        let ascends = self.last.as_ref().is_none_or(|last| found.is_none_or(|name| name > last));
-        if !ascends || first.is_some() && found.map(Vec::as_slice) != first {
+        let is_promised = first.is_none() || found == first.as_ref();
+        let is_ascending = found.is_some_and(|name| *name > self.last);
+        if !is_promised || !is_ascending || sums_of(&node) != Some(sums) {
             return Err(damaged_chunk(&id, DecodeError::Inconsistent));
         }
         match node {
             Node::Leaf(entries) => {
-                self.last = entries.last().map(|entry| entry.name.clone()).or(self.last.take());
+                if let Some(last) = entries.last() {
+                    self.last.clone_from(&last.name);
+                }
                 self.leaf = entries.into_iter();
             }
             Node::Branch(_, children) => {
@@ -192,6 +225,7 @@ impl<'a> Walk<'a> {
                     id: child.id,
                     level: level - 1,
                     first: Some(child.first),
+                    sums: (child.entry_count, child.content_bytes),
                 }));
             }
         }
@@ -208,10 +242,29 @@ impl Iterator for Walk<'_> {
             if let Some(entry) = self.leaf.next() {
                 return Some(Ok(entry));
             }
-            let Pending { id, level, first } = self.stack.pop()?;
-            if let Err(error) = self.read_node(id, level, first.as_deref()) {
+            let pending = self.stack.pop()?;
+            if let Err(error) = self.read_node(pending) {
                 return Some(Err(error));
             }
+        }
+    }
+}
+
+/// Entries and bytes below a node, as [`TreeBuilder`] adds them up; `None` past 2^64 entries.
+fn sums_of(node: &Node) -> Option<(u64, u64)> {
+    let add = |(entries, bytes): (u64, u64), (more, content): (u64, u64)| {
+        Some((entries.checked_add(more)?, bytes.saturating_add(content)))
+    };
+    match node {
+        Node::Leaf(entries) => entries.iter().try_fold((0, 0), |sums, entry| {
+            let (below, bytes) = match &entry.tree {
+                Some(tree) => (tree.entry_count, tree.content_bytes),
+                None => (0, entry.size.unwrap_or(0)),
+            };
+            add(add(sums, (1, bytes))?, (below, 0))
+        }),
+        Node::Branch(_, children) => {
+            children.iter().try_fold((0, 0), |sums, c| add(sums, (c.entry_count, c.content_bytes)))
         }
     }
 }
