@@ -1,7 +1,9 @@
 //! Finds out whether a repository is whole.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::Hash;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use rayon::prelude::*;
@@ -10,26 +12,31 @@ use super::{DAMAGED_KEY, Run, closing_notices, encode_packs, known_config, open_
 use crate::base::text::escape;
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
 use crate::format::entry::{Entry, TreeRef};
-use crate::format::list::Piece;
+use crate::format::list::{ChunkList, Piece};
 use crate::format::name::Parsed;
 use crate::format::{DecodeError, FrameKind, ObjectKind, ObjectName};
 use crate::index::{Cache, CacheOptions, PackRecord, Scratch};
 use crate::pipeline::budget::Budget;
 use crate::repo::Repository;
-use crate::repo::access::list_names;
-use crate::repo::chunks::Chunks;
+use crate::repo::access::{list, list_names};
+use crate::repo::chunks::{Chunks, Located};
 use crate::repo::examine::examine;
-use crate::repo::list::for_each_chunk;
+use crate::repo::list::read_page;
 use crate::repo::reader::{Reader, damaged_pack};
 use crate::repo::snapshots::{Committed, Snapshots};
-use crate::repo::tree::Walk;
+use crate::repo::tree::{DEPTH_MAX, Walk};
+use crate::repo::witness::{self, FalseSegment};
 use crate::seal::{frame, pack};
 
 /// Most affected paths that a finding names.
 const AFFECTED_COUNT_MAX: usize = 20;
-/// Part of `--max-memory` for what was seen, and bytes that a hash set takes for an id.
+/// Part of `--max-memory` for what was seen, for pages that were opened, and for packs that were
+/// asked about.
 const SEEN_SHARE: u64 = 4;
-const SEEN_BYTES: u64 = 80;
+const EXPANDED_SHARE: u64 = 32;
+const SOUND_SHARE: u64 = 32;
+/// Bytes that a hash map takes for an id and a number.
+const REMEMBERED_BYTES: u64 = 96;
 /// Chunks that are looked up at a time.
 const LOOKUP_COUNT: usize = 4096;
 
@@ -130,9 +137,19 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     }
     let mut damaged = HashSet::new();
     if options.read_data {
-        let all = packs.iter().copied().filter(|(id, _)| chunks.is_alive(id)).chain(unindexed);
+        let alive = packs.iter().copied().filter(|(id, _)| chunks.is_alive(id));
+        let all: Vec<_> = alive.chain(unindexed).collect();
+        let mut lens: HashMap<PackId, u64> = all.iter().copied().collect();
         let budget = Budget::new((options.max_memory / 2) as usize);
-        let read = read_packs(repository, &chunks, all.collect(), &budget, run)?;
+        let read = read_packs(repository, &chunks, all, &budget, run)?;
+        // What is not itself is no witness.
+        for (id, _) in read.damaged.iter().filter(|(_, error)| !is_contradiction(error)) {
+            lens.remove(id);
+        }
+        for FalseSegment { error, packs } in find_false_segments(repository, &lens, &budget, run)? {
+            findings.add_error(&error);
+            damaged.extend(packs);
+        }
         for (id, error) in &read.damaged {
             findings.add(&ObjectName::pack(*id), cause(error));
         }
@@ -143,14 +160,21 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
         report.read_bytes = read.bytes;
     }
     let reader = Reader::new(repository, &chunks);
-    let seen = Seen::new((options.max_memory / SEEN_SHARE / SEEN_BYTES) as usize);
-    let mut walker = Walker { reader: &reader, run, damaged, seen, findings: &mut findings };
+    let mut walker = Walker {
+        reader: &reader,
+        run,
+        damaged,
+        sound: Remembered::new(options.max_memory / SOUND_SHARE),
+        seen: Remembered::new(options.max_memory / SEEN_SHARE),
+        expanded: Remembered::new(options.max_memory / EXPANDED_SHARE),
+        findings: &mut findings,
+    };
     for committed in &snapshots.all {
         run.cancel.check()?;
         walker.snapshot(committed)?;
         report.snapshot_count += 1;
     }
-    report.chunk_count = walker.seen.count;
+    report.chunk_count = walker.seen.new_count;
     report.findings = findings.finish();
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
@@ -198,6 +222,23 @@ fn find_lost_segments(
         }
     }
     Ok(())
+}
+
+/// Finds index segments that say of packs what is not true.
+fn find_false_segments(
+    repository: &Repository,
+    lens: &HashMap<PackId, u64>,
+    budget: &Budget,
+    run: &Run<'_>,
+) -> Result<Vec<FalseSegment>> {
+    let listed = list(&**repository.backend(), ObjectKind::Index)?;
+    let compared = listed.par_iter().map(|object| {
+        run.cancel.check()?;
+        let Parsed::Index(session, sequence, _) = object.name.parsed() else { return Ok(None) };
+        let _grant = budget.take(object.len as usize);
+        witness::contradicted(repository, &object.name, (session, sequence), lens)
+    });
+    compared.filter_map(Result::transpose).collect()
 }
 
 /// Findings by object, in the order they came.
@@ -257,6 +298,12 @@ impl Findings {
         all.sort_by_key(|finding| std::cmp::Reverse(finding.affected.len()));
         all
     }
+}
+
+/// Whether an error says that a pack and what is said of it differ, not that its bytes do.
+fn is_contradiction(error: &Error) -> bool {
+    let source = error.source.as_ref().and_then(|source| source.downcast_ref::<DecodeError>());
+    source == Some(&DecodeError::Inconsistent)
 }
 
 fn cause(error: &Error) -> String {
@@ -327,6 +374,10 @@ fn read_pack(repository: &Repository, id: &PackId, record: Option<&PackRecord>) 
         }
         offset = end;
     }
+    // Before what it says is compared: another pack in its place is no witness against a segment.
+    if PackId::new(*blake3::hash(bytes).as_bytes()) != *id {
+        return Err(refuse(DecodeError::Id));
+    }
     let agrees = record.is_none_or(|record| {
         record.frames.len() == header.frames.len()
             && record.frames.iter().zip(&header.frames).all(|(indexed, found)| {
@@ -336,40 +387,68 @@ fn read_pack(repository: &Repository, id: &PackId, record: Option<&PackRecord>) 
     if !agrees {
         return Err(refuse(DecodeError::Inconsistent));
     }
-    if PackId::new(*blake3::hash(bytes).as_bytes()) != *id {
-        return Err(refuse(DecodeError::Id));
-    }
     Ok(())
 }
 
-/// What was looked at, so that it is not again. Too much of it is forgotten, which costs time and
-/// not memory.
-struct Seen {
-    ids: HashSet<ChunkId>,
+/// What is known of ids, so that it is not found out again. Too much of it is forgotten, which costs
+/// time and not memory.
+struct Remembered<K, V> {
+    by_id: HashMap<K, V>,
     count_max: usize,
     /// How many were new when they were added.
-    count: u64,
+    new_count: u64,
 }
 
-impl Seen {
-    fn new(count_max: usize) -> Self {
-        Self { ids: HashSet::new(), count_max, count: 0 }
+impl<K: Eq + Hash, V: Copy> Remembered<K, V> {
+    /// Remembers what `bytes` of memory have room for.
+    fn new(bytes: u64) -> Self {
+        let count_max = (bytes / REMEMBERED_BYTES).max(1) as usize;
+        Self { by_id: HashMap::new(), count_max, new_count: 0 }
     }
 
-    fn contains(&self, id: &ChunkId) -> bool {
-        self.ids.contains(id)
+    fn get(&self, id: &K) -> Option<V> {
+        self.by_id.get(id).copied()
     }
 
     /// Whether `id` is new.
-    fn insert(&mut self, id: ChunkId) -> bool {
-        if self.ids.len() >= self.count_max {
-            self.ids.clear();
+    fn insert(&mut self, id: K, value: V) -> bool {
+        if self.by_id.len() >= self.count_max && !self.by_id.contains_key(&id) {
+            self.by_id.clear();
         }
-        let is_new = self.ids.insert(id);
-        self.count += u64::from(is_new);
+        let is_new = self.by_id.insert(id, value).is_none();
+        self.new_count += u64::from(is_new);
         is_new
     }
 }
+
+/// A place in a snapshot. It names its directory instead of repeating its path, so that what is still
+/// to be walked takes little memory however deep it lies.
+struct Place {
+    directory: Option<Rc<Place>>,
+    name: Vec<u8>,
+    depth: usize,
+}
+
+impl Place {
+    fn below(directory: &Rc<Self>, name: &[u8]) -> Rc<Self> {
+        let depth = directory.depth + 1;
+        Rc::new(Self { directory: Some(Rc::clone(directory)), name: name.to_vec(), depth })
+    }
+
+    /// The path for messages, escaped.
+    fn path(&self) -> String {
+        let mut names = Vec::new();
+        let mut place = self;
+        while let Some(directory) = &place.directory {
+            names.push(&place.name[..]);
+            place = directory;
+        }
+        names.iter().rev().map(|name| format!("/{}", escape(name))).collect()
+    }
+}
+
+/// Chunks that are to be looked up, and where they are needed.
+type Wanted = Vec<(Piece, Rc<Place>)>;
 
 /// Walks snapshots, each node once.
 struct Walker<'a> {
@@ -377,7 +456,13 @@ struct Walker<'a> {
     run: &'a Run<'a>,
     /// Packs that are not as they were stored; what they hold must be tried chunk by chunk.
     damaged: HashSet<PackId>,
-    seen: Seen,
+    /// Whether a pack can be relied on, for those that were asked about.
+    sound: Remembered<PackId, bool>,
+    /// Chunks that are whole with their lengths; nodes of trees have none.
+    seen: Remembered<ChunkId, u64>,
+    /// How often the chunks of each page of a list were looked at. Once more than a finding names is
+    /// enough: a page may stand in a list any number of times.
+    expanded: Remembered<ChunkId, usize>,
     findings: &'a mut Findings,
 }
 
@@ -385,12 +470,16 @@ impl Walker<'_> {
     fn snapshot(&mut self, committed: &Committed) -> Result<()> {
         let short = committed.id.short();
         for component in &committed.snapshot.components {
-            let mut levels = vec![(component.root, Vec::new())];
-            while let Some((tree, path)) = levels.pop() {
+            let top = Rc::new(Place { directory: None, name: Vec::new(), depth: 0 });
+            let mut levels: Vec<_> = component
+                .root
+                .filter(|tree| self.seen.insert(tree.id, 0))
+                .map(|tree| (tree, top))
+                .into_iter()
+                .collect();
+            while let Some((tree, place)) = levels.pop() {
                 self.run.cancel.check()?;
-                if let Some(tree) = tree {
-                    self.directory(&short, tree, &path, &mut levels)?;
-                }
+                self.directory(&short, tree, &place, &mut levels)?;
             }
         }
         Ok(())
@@ -400,35 +489,31 @@ impl Walker<'_> {
         &mut self,
         snapshot: &str,
         tree: TreeRef,
-        path: &[u8],
-        levels: &mut Vec<(Option<TreeRef>, Vec<u8>)>,
+        place: &Rc<Place>,
+        levels: &mut Vec<(TreeRef, Rc<Place>)>,
     ) -> Result<()> {
-        if !self.seen.insert(tree.id) {
+        if place.depth > DEPTH_MAX {
+            let message = format!("it lies deeper than {DEPTH_MAX} directories");
+            self.findings.add_named(format!("a directory of snapshot {snapshot}"), message);
             return Ok(());
         }
-        let place = |name: &[u8]| {
-            let mut full = path.to_vec();
-            full.push(b'/');
-            full.extend_from_slice(name);
-            full
-        };
-        let mut wanted: Vec<(ChunkId, Vec<u8>)> = Vec::new();
+        let mut wanted = Wanted::new();
         for entry in Walk::new(self.reader, Some(&tree)) {
             match entry {
                 Ok(entry) => {
-                    let full = place(&entry.name);
-                    self.content(snapshot, &entry, &full, &mut wanted)?;
-                    if entry.tree.is_some() {
-                        levels.push((entry.tree, full));
-                    }
+                    let below = Place::below(place, &entry.name);
+                    self.content(snapshot, &entry, &below, &mut wanted)?;
+                    levels.extend(
+                        entry
+                            .tree
+                            .filter(|tree| self.seen.insert(tree.id, 0))
+                            .map(|tree| (tree, below)),
+                    );
                 }
                 Err(error) => {
-                    let path = format!("snapshot {snapshot}: {}/", escape(path));
+                    let path = format!("snapshot {snapshot}: {}/", place.path());
                     self.findings.affect_by(&error, path);
                 }
-            }
-            if wanted.len() >= LOOKUP_COUNT {
-                self.look_up(snapshot, std::mem::take(&mut wanted))?;
             }
         }
         self.look_up(snapshot, wanted)
@@ -438,71 +523,90 @@ impl Walker<'_> {
         &mut self,
         snapshot: &str,
         entry: &Entry,
-        path: &[u8],
-        wanted: &mut Vec<(ChunkId, Vec<u8>)>,
+        place: &Rc<Place>,
+        wanted: &mut Wanted,
     ) -> Result<()> {
-        let Some(list) = &entry.content else { return Ok(()) };
-        let reader = self.reader;
-        let mut is_fatal = false;
-        let result = for_each_chunk(reader, list, &mut |piece: Piece| {
-            if !self.seen.contains(&piece.id) {
-                wanted.push((piece.id, path.to_vec()));
+        // A level of pages each, of which one at a time is open.
+        let open = |list: ChunkList| (list.level, list.pieces.into_iter());
+        let mut levels: Vec<_> = entry.content.clone().map(open).into_iter().collect();
+        while let Some((level, pieces)) = levels.last_mut() {
+            self.run.cancel.check()?;
+            let level = *level;
+            let Some(piece) = pieces.next() else {
+                levels.pop();
+                continue;
+            };
+            if level == 0 {
+                if self.seen.get(&piece.id) != Some(piece.len) {
+                    wanted.push((piece, Rc::clone(place)));
+                }
+                // A file may have more chunks than memory has room for.
+                if wanted.len() >= LOOKUP_COUNT {
+                    self.look_up(snapshot, std::mem::take(wanted))?;
+                }
+                continue;
             }
-            let mut result = self.run.cancel.check();
-            // A file may have more chunks than memory has room for.
-            if result.is_ok() && wanted.len() >= LOOKUP_COUNT {
-                result = self.look_up(snapshot, std::mem::take(wanted));
+            let times = self.expanded.get(&piece.id).unwrap_or(0);
+            if times >= AFFECTED_COUNT_MAX {
+                continue;
             }
-            is_fatal |= result.is_err();
-            result
-        });
-        if let Err(error) = result {
-            if is_fatal {
-                return Err(error);
+            self.expanded.insert(piece.id, times + 1);
+            match read_page(self.reader, &piece, level - 1) {
+                Ok(page) => levels.push(open(page)),
+                Err(error) => {
+                    let path = format!("snapshot {snapshot}: {}", place.path());
+                    self.findings.affect_by(&error, path);
+                }
             }
-            let path = format!("snapshot {snapshot}: {}", escape(path));
-            self.findings.affect_by(&error, path);
         }
         Ok(())
     }
 
-    fn look_up(&mut self, snapshot: &str, wanted: Vec<(ChunkId, Vec<u8>)>) -> Result<()> {
-        let ids: Vec<ChunkId> = wanted.iter().map(|(id, _)| *id).collect();
-        let alive = self.reader.chunks().find_alive(&ids)?;
-        let mut last: Option<(Vec<u8>, String)> = None;
-        for ((id, path), is_alive) in wanted.into_iter().zip(alive) {
-            let lost_in = if is_alive && self.damaged.is_empty() {
-                None
-            } else {
-                self.lost_in(&id, is_alive)?
-            };
-            let Some(pack) = lost_in else {
-                self.seen.insert(id);
+    fn look_up(&mut self, snapshot: &str, wanted: Wanted) -> Result<()> {
+        let ids: Vec<ChunkId> = wanted.iter().map(|(piece, _)| piece.id).collect();
+        let located = self.reader.chunks().locate(&ids)?;
+        let mut last: Option<(Rc<Place>, String)> = None;
+        for ((piece, place), copies) in wanted.into_iter().zip(located) {
+            if copies.iter().any(|copy| self.is_good(&piece, copy)) || self.can_be_read(&piece) {
+                self.seen.insert(piece.id, piece.len);
                 continue;
-            };
-            let object = match pack {
-                Some(pack) => format!("pack {}", ObjectName::pack(pack)),
+            }
+            let object = match copies.first() {
+                Some(copy) => format!("pack {}", ObjectName::pack(copy.pack.id)),
                 None => "index".to_owned(),
             };
             // A file of many lost chunks is named once.
-            if last.as_ref().is_some_and(|(p, o)| *p == path && *o == object) {
+            if last.as_ref().is_some_and(|(p, o)| Rc::ptr_eq(p, &place) && *o == object) {
                 continue;
             }
-            let shown = format!("snapshot {snapshot}: {}", escape(&path));
+            let shown = format!("snapshot {snapshot}: {}", place.path());
             self.findings.affect(object.clone(), "chunks are in no pack that is left", shown);
-            last = Some((path, object));
+            last = Some((place, object));
         }
         Ok(())
     }
 
-    /// The pack that should have held a chunk of which no copy is left, or nothing if one is.
-    fn lost_in(&self, id: &ChunkId, is_alive: bool) -> Result<Option<Option<PackId>>> {
-        let copies = self.reader.chunks().locate(&[*id])?.pop().unwrap_or_default();
-        let is_suspect = copies.iter().all(|copy| self.damaged.contains(&copy.pack.id));
-        if is_alive && !is_suspect || self.reader.chunk(FrameKind::Data, id).is_ok() {
-            return Ok(None);
+    /// Whether a copy is what the file needs, in a pack that is as it was stored.
+    fn is_good(&mut self, piece: &Piece, copy: &Located) -> bool {
+        let frame = copy.pack.frames.get(copy.place.frame as usize);
+        let fits = frame.is_some_and(|frame| frame.kind == FrameKind::Data)
+            && u64::from(copy.place.len) == piece.len;
+        if !fits {
+            return false;
         }
-        Ok(Some(copies.first().map(|copy| copy.pack.id)))
+        let id = copy.pack.id;
+        if let Some(is_sound) = self.sound.get(&id) {
+            return is_sound;
+        }
+        let is_sound = self.reader.chunks().is_alive(&id) && !self.damaged.contains(&id);
+        self.sound.insert(id, is_sound);
+        is_sound
+    }
+
+    /// Whether some copy of a chunk is good all the same.
+    fn can_be_read(&self, piece: &Piece) -> bool {
+        let read = self.reader.chunk(FrameKind::Data, &piece.id);
+        read.is_ok_and(|raw| raw.len() as u64 == piece.len)
     }
 }
 
@@ -518,5 +622,19 @@ mod tests {
         let all = findings.finish();
         assert_eq!((all[0].object.as_str(), all[1].object.as_str()), ("b", "a"));
         assert!(all[1].hint.contains("No file"));
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound() {
+        let mut remembered = Remembered::new(3 * REMEMBERED_BYTES);
+        for id in 0..3 {
+            assert!(remembered.insert(id, 10 * id));
+        }
+        // One that is known takes no room.
+        assert!(!remembered.insert(2, 7));
+        assert_eq!((remembered.get(&0), remembered.get(&2)), (Some(0), Some(7)));
+        assert!(remembered.insert(3, 30));
+        assert_eq!((remembered.by_id.len(), remembered.new_count), (1, 4));
+        assert_eq!((remembered.get(&0), remembered.get(&3)), (None, Some(30)));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{ConfigHead, Repository, damaged, is_missing};
+use super::{ConfigHead, Repository, SetAside, damaged, is_missing};
 use crate::backend::{Backend, BackendError, Listed, create_verified};
 use crate::base::{Clock, Error, ErrorKind, RepositoryId, Result, SlotId};
 use crate::format::config::{ChunkLens, Config, ProbeRecord};
@@ -77,7 +77,13 @@ impl Repository {
             },
         };
         let keyring = Arc::new(Keyring::new(config.repository, Roots::random()));
-        let mut repository = Self { backend, keyring, config, config_head: ConfigHead::default() };
+        let mut repository = Self {
+            backend,
+            keyring,
+            config,
+            config_head: ConfigHead::default(),
+            set_aside: SetAside::new(),
+        };
         // The slot comes first: a configuration that nobody can open would look like a repository.
         for (secret, label) in secrets {
             repository.add_slot(secret, creation.cost, label)?;
@@ -120,8 +126,8 @@ impl Repository {
             };
             let keyring = Arc::new(Keyring::new(id, roots));
             match read_config(&*backend, &keyring) {
-                Ok((config, config_head)) => {
-                    return Ok(Self { backend, keyring, config, config_head });
+                Ok((config, config_head, set_aside)) => {
+                    return Ok(Self { backend, keyring, config, config_head, set_aside });
                 }
                 Err(error) => failed = Some(error),
             }
@@ -210,14 +216,16 @@ pub(crate) fn list(backend: &dyn Backend, kind: ObjectKind) -> Result<Vec<Listed
 }
 
 fn read_slots(backend: &dyn Backend) -> Result<(Vec<Slot>, Vec<Error>)> {
+    let mut listed = list(backend, ObjectKind::Key)?;
+    // The oldest first: whoever may only create objects cannot crowd out those that were there.
+    listed.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+    let (whole, odd): (Vec<_>, Vec<_>) =
+        listed.into_iter().partition(|listed| listed.len == SLOT_LEN as u64);
+    let odd = odd.into_iter().take(SLOT_COUNT_MAX);
+    let mut problems: Vec<Error> =
+        odd.map(|listed| damaged(&listed.name, DecodeError::Truncated)).collect();
     let mut slots = Vec::new();
-    let mut problems = Vec::new();
-    for listed in list(backend, ObjectKind::Key)?.into_iter().take(SLOT_COUNT_MAX) {
-        let name = listed.name;
-        if listed.len != SLOT_LEN as u64 {
-            problems.push(damaged(&name, DecodeError::Truncated));
-            continue;
-        }
+    for Listed { name, .. } in whole.into_iter().take(SLOT_COUNT_MAX) {
         let sealed = match backend.get(&name) {
             Ok(sealed) => sealed,
             Err(error) if is_missing(&error) => continue,
@@ -239,8 +247,13 @@ fn hash(sealed: &Sealed) -> [u8; 32] {
     *blake3::hash(sealed.bytes()).as_bytes()
 }
 
-/// Reads every configuration in order; each names the one before, the last one holds.
-fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<(Config, ConfigHead)> {
+/// Reads every configuration in order; the highest that opens holds. One that does not open is set
+/// aside, and so is one that is not what its successor says it was.
+///
+/// # Errors
+/// When none opens; for one of a newer format, whose repository this program must not write to; for
+/// one that is authentic and demands what this program lacks.
+fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<(Config, ConfigHead, SetAside)> {
     let mut numbers: Vec<u64> = list_names(backend, ObjectKind::Config)?
         .into_iter()
         .filter_map(|name| match name.parsed() {
@@ -249,26 +262,49 @@ fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<(Config, Conf
         })
         .collect();
     numbers.sort_unstable();
-    let mut newest: Option<(Config, ConfigHead)> = None;
-    for (number, expected) in numbers.into_iter().zip(1..) {
+    let mut set_aside = SetAside::new();
+    let mut holds = None;
+    // The object before, whether it opens or not.
+    let mut before: Option<ConfigHead> = None;
+    for number in numbers {
         let name = ObjectName::config(number);
-        let sealed = backend.get(&name)?;
-        let refuse = |error| damaged(&name, error);
-        let body = object::open(keyring, &name, &sealed).map_err(refuse)?;
-        let config = Config::decode(&body).map_err(refuse)?;
-        let follows = number == expected
-            && config.predecessor.as_deref() == newest.as_ref().map(|(_, head)| &head.hash[..])
-            && config.repository == keyring.repository();
-        if !follows {
-            return Err(refuse(DecodeError::Inconsistent));
+        let sealed = match backend.get(&name) {
+            Ok(sealed) => sealed,
+            Err(BackendError::Damaged { .. }) => {
+                set_aside.push((name, DecodeError::Limit));
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let head = ConfigHead { number, hash: hash(&sealed) };
+        match object::open(keyring, &name, &sealed) {
+            Ok(body) => {
+                let config = Config::decode(&body).map_err(|error| damaged(&name, error))?;
+                if config.repository != keyring.repository() {
+                    return Err(damaged(&name, DecodeError::Inconsistent));
+                }
+                let predecessor = before.filter(|b| number > 1 && b.number + 1 == number);
+                let expected = predecessor.as_ref().map(|head| &head.hash[..]);
+                if config.predecessor.as_deref() != expected {
+                    let altered = ObjectName::config(number.saturating_sub(1).max(1));
+                    if set_aside.last().is_none_or(|(name, _)| *name != altered) {
+                        set_aside.push((altered, DecodeError::Inconsistent));
+                    }
+                }
+                holds = Some((config, head));
+            }
+            Err(error @ DecodeError::Version(_)) => return Err(damaged(&name, error)),
+            Err(error) => set_aside.push((name, error)),
         }
-        newest = Some((config, ConfigHead { number, hash: hash(&sealed) }));
+        before = Some(head);
     }
-    newest.ok_or_else(|| {
-        Error::new(
+    match (holds, set_aside.first()) {
+        (Some((config, head)), _) => Ok((config, head, set_aside)),
+        (None, Some((name, error))) => Err(damaged(name, *error)),
+        (None, None) => Err(Error::new(
             ErrorKind::Damaged,
             format!("the repository at {} has a key but no config", backend.location()),
         )
-        .hint("If `parados init` was interrupted here, run it again.")
-    })
+        .hint("If `parados init` was interrupted here, run it again.")),
+    }
 }

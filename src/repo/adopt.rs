@@ -7,7 +7,7 @@ use super::Repository;
 use super::reader::damaged_pack;
 use super::session::{Pack, gather};
 use crate::base::{Error, PackId, Result, SegmentId};
-use crate::format::pack::{PREFIX_LEN, TRAILER_LEN};
+use crate::format::pack::{Header, PREFIX_LEN, TRAILER_LEN};
 use crate::format::{DecodeError, ObjectName};
 use crate::index::Segment;
 use crate::seal::pack::PackOpener;
@@ -28,6 +28,17 @@ pub(super) fn adopt(repository: &Repository, packs: &[(PackId, u64)]) -> Vec<Res
 }
 
 fn adopt_one(repository: &Repository, id: PackId, len: u64) -> Result<Adopted> {
+    let header = read_header(repository, id, len)?;
+    let (fence, entries) = gather(std::iter::once(Pack { id, len, header }));
+    let own = blake3::derive_key("parados 2026-11-23 v1 adopted pack", id.as_bytes());
+    Ok((SegmentId::new(own), Segment { fence, entries }))
+}
+
+/// Reads the header of a pack of `len` bytes by ranges.
+///
+/// # Errors
+/// Names the pack.
+pub(super) fn read_header(repository: &Repository, id: PackId, len: u64) -> Result<Header> {
     let name = ObjectName::pack(id);
     let refuse = |error: DecodeError| -> Error { damaged_pack(&id, error) };
     let backend = repository.backend();
@@ -41,8 +52,5 @@ fn adopt_one(repository: &Repository, id: PackId, len: u64) -> Result<Adopted> {
     let trailer = opener.trailer(sealed.bytes()).map_err(refuse)?;
     let header_start = trailer_start - trailer.header_len;
     let sealed = backend.get_range(&name, header_start..trailer_start)?;
-    let header = opener.header(&trailer, sealed.bytes()).map_err(refuse)?;
-    let (fence, entries) = gather(std::iter::once(Pack { id, len, header }));
-    let own = blake3::derive_key("parados 2026-11-23 v1 adopted pack", id.as_bytes());
-    Ok((SegmentId::new(own), Segment { fence, entries }))
+    opener.header(&trailer, sealed.bytes()).map_err(refuse)
 }

@@ -3,12 +3,12 @@
 //! Wraps the local index: fills it from the segments the backend lists, and fills it again, in
 //! memory if need be, when it fails in the middle of a run.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::access::list;
-use super::{Repository, adopt, damaged, is_missing, session};
+use super::{Repository, adopt, damaged, is_missing, session, witness};
 use crate::backend::Listed;
 use crate::base::{ChunkId, Error, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
@@ -18,6 +18,9 @@ use crate::seal::segment;
 
 /// Segments that are fetched and applied at a time; each is a few MiB.
 const FETCH_COUNT: usize = 16;
+/// Bytes of segments that are fetched at a time, unless a single one is longer: a stranger may have
+/// planted any number of the longest objects.
+const FETCH_BYTES: u64 = 64 << 20;
 /// Between two looks for chunks that are missing, of which there may be millions.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -40,6 +43,9 @@ struct Inner {
     alive: Option<Alive>,
     doomed: HashSet<PackId>,
     has_adopted: bool,
+    /// Segments that say of packs what is not true.
+    distrusted: HashSet<SegmentId>,
+    has_compared: bool,
 }
 
 /// A copy of a chunk, with how to read it.
@@ -65,6 +71,8 @@ impl Chunks {
             alive: None,
             doomed: HashSet::new(),
             has_adopted: false,
+            distrusted: HashSet::new(),
+            has_compared: false,
         };
         let chunks = Self {
             repository,
@@ -145,9 +153,7 @@ impl Chunks {
         inner.doomed.clone_from(doomed);
         let listing = self.listed_packs()?;
         let Err(error) = Self::compare_alive(&mut inner, &listing) else { return Ok(()) };
-        let notices = inner.cache.recover(&error);
-        self.notices().extend(notices);
-        inner.alive = None;
+        self.start_anew(&mut inner, &error);
         self.fill_or_recover(&mut inner)?;
         Self::compare_alive(&mut inner, &listing)
     }
@@ -303,11 +309,8 @@ impl Chunks {
     }
 
     fn recover(&self, inner: &mut Inner, error: &Error) -> Result<()> {
-        let notices = inner.cache.recover(error);
-        self.notices().extend(notices);
-        // The numbers in it are void, also when what follows fails.
-        let was_listed = inner.alive.take().is_some();
-        inner.has_adopted = false;
+        let was_listed = inner.alive.is_some();
+        self.start_anew(inner, error);
         self.fill_or_recover(inner)?;
         if was_listed {
             let listing = self.listed_packs()?;
@@ -320,34 +323,55 @@ impl Chunks {
         // That the backend does not answer is no fault of the cache.
         let listing = list(&**self.repository.backend(), ObjectKind::Index)?;
         let Err(error) = self.fill(inner, &listing) else { return Ok(()) };
-        let notices = inner.cache.recover(&error);
-        self.notices().extend(notices);
-        inner.alive = None;
+        self.start_anew(inner, &error);
         let Err(error) = self.fill(inner, &listing) else { return Ok(()) };
         // The second recovery ends in memory, which does not fail.
-        let notices = inner.cache.recover(&error);
-        self.notices().extend(notices);
+        self.start_anew(inner, &error);
         self.fill(inner, &listing)
+    }
+
+    /// Gives up the index, and with it every number of a pack and what packs said themselves.
+    fn start_anew(&self, inner: &mut Inner, error: &Error) {
+        let notices = inner.cache.recover(error);
+        self.notices().extend(notices);
+        inner.alive = None;
+        inner.has_adopted = false;
     }
 
     fn fill(&self, inner: &mut Inner, listing: &[Listed]) -> Result<()> {
         let applied = inner.cache.index().segments()?;
         let mut wanted = Vec::new();
         let mut listed = HashSet::new();
+        let mut refusals = Vec::new();
+        let mut contested = HashSet::new();
         for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
+            if inner.distrusted.contains(&id) {
+                continue;
+            }
             listed.insert(id);
             if !applied.contains(&id) {
-                wanted.push((&object.name, (session, sequence), id));
+                wanted.push((object, (session, sequence), id));
             }
         }
-        for batch in wanted.chunks(FETCH_COUNT) {
+        let mut rest = &wanted[..];
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fitting = rest.iter().take(FETCH_COUNT).take_while(|(object, ..)| {
+                let is_first = bytes == 0;
+                bytes += object.len;
+                is_first || bytes <= FETCH_BYTES
+            });
+            let (batch, tail) = rest.split_at(fitting.count());
+            rest = tail;
             // Not on rayon: its workers may wait for the lock that is held here, or steal a job
             // that does.
             let fetched: Vec<_> = std::thread::scope(|threads| {
                 let fetches: Vec<_> = batch
                     .iter()
-                    .map(|(name, origin, id)| (*id, threads.spawn(|| self.fetch(name, *origin))))
+                    .map(|(object, origin, id)| {
+                        (*id, threads.spawn(|| self.fetch(&object.name, *origin)))
+                    })
                     .collect();
                 fetches
                     .into_iter()
@@ -374,11 +398,59 @@ impl Chunks {
             let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
             for refused in inner.cache.index().apply_many(&borrowed)? {
                 listed.remove(&refused.segment);
-                self.report_once(refused.segment, refused.error);
+                let segments = segments.iter().filter(|(id, _)| *id == refused.segment);
+                let packs = segments.flat_map(|(_, segment)| &segment.fence.packs);
+                contested.extend(packs.map(|pack| pack.id));
+                refusals.push(refused);
             }
+        }
+        if !refusals.is_empty() && !inner.has_compared {
+            inner.has_compared = true;
+            if self.distrust(inner, listing, &contested)? {
+                // An index that believed a lie is as good as one that failed.
+                return Err(refusals.swap_remove(0).error);
+            }
+        }
+        for refused in refusals {
+            self.report_once(refused.segment, refused.error);
         }
         inner.segments = listed;
         Ok(())
+    }
+
+    /// Finds out which of several segments tells the truth about packs that they describe
+    /// otherwise, by the headers of the packs. The index believes the first one it meets. Says
+    /// whether that was a mistake.
+    fn distrust(
+        &self,
+        inner: &mut Inner,
+        listing: &[Listed],
+        contested: &HashSet<PackId>,
+    ) -> Result<bool> {
+        let packs: HashMap<PackId, u64> =
+            self.listed_packs()?.into_iter().filter(|(id, _)| contested.contains(id)).collect();
+        let index = inner.cache.index();
+        let mut numbers = HashSet::new();
+        for pack in contested {
+            numbers.extend(index.pack_no(pack)?);
+        }
+        let mut was_believed = false;
+        for object in listing {
+            let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
+            let believed = index.packs_of(&id)?;
+            if believed.as_ref().is_some_and(|packs| packs.iter().all(|no| !numbers.contains(no))) {
+                continue;
+            }
+            let origin = (session, sequence);
+            if let Some(liar) =
+                witness::contradicted(&self.repository, &object.name, origin, &packs)?
+            {
+                self.report_once(id, liar.error);
+                inner.distrusted.insert(id);
+                was_believed |= believed.is_some();
+            }
+        }
+        Ok(was_believed)
     }
 
     fn fetch(&self, name: &ObjectName, origin: (SessionId, u32)) -> Result<Option<Segment>> {

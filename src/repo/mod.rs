@@ -17,6 +17,7 @@ pub mod snapshots;
 #[cfg(test)]
 mod testing;
 pub mod tree;
+pub mod witness;
 
 use std::sync::Arc;
 
@@ -35,7 +36,11 @@ pub struct Repository {
     keyring: Arc<Keyring>,
     config: Config,
     config_head: ConfigHead,
+    set_aside: SetAside,
 }
+
+/// Configs that are there and mean nothing, with the reason. They have no effect but to be told.
+type SetAside = Vec<(ObjectName, DecodeError)>;
 
 /// Which config holds; what a client remembers of a repository.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +72,11 @@ impl Repository {
         self.config_head
     }
 
+    /// An error for each config that has no effect.
+    pub fn problems(&self) -> impl Iterator<Item = Error> + '_ {
+        self.set_aside.iter().map(|(name, error)| damaged(name, *error))
+    }
+
     /// The same repository, of which nothing that is written to it reaches the backend.
     #[must_use]
     pub fn dry_run(&self) -> Self {
@@ -75,6 +85,7 @@ impl Repository {
             keyring: Arc::clone(&self.keyring),
             config: self.config.clone(),
             config_head: self.config_head,
+            set_aside: self.set_aside.clone(),
         }
     }
 

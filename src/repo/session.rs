@@ -194,7 +194,7 @@ impl<'a> Session<'a> {
             .iter()
             .any(|pack| !self.first_look.endangered.contains(pack) && relies_on(pack));
         // Records between the two looks may have come and gone, and with them packs.
-        let gap = now.decided > self.first_look.decided + 1;
+        let gap = now.decided > self.first_look.decided.saturating_add(1);
         if endangered || gap {
             return Ok(Recheck::Endangered);
         }

@@ -52,7 +52,7 @@ impl Snapshots {
     /// # Errors
     /// When the objects cannot be listed; one that cannot be read is a problem instead.
     pub fn read(repository: &Repository) -> Result<Self> {
-        let mut found = Self::default();
+        let mut found = Self { problems: repository.problems().collect(), ..Self::default() };
         found.read_tombstones(repository)?;
         let mut sessions = Vec::new();
         for name in names(repository, ObjectKind::Snapshot)? {
