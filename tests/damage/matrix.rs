@@ -1,0 +1,371 @@
+//! Every action on every kind of object, followed by everything that a person does.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parados::backend::Backend;
+use parados::base::{ErrorKind, Id, PackId, SessionId, Timestamp, WriterId};
+use parados::format::generation::Generation;
+use parados::format::ledger::LedgerRecord;
+use parados::format::name::Parsed;
+use parados::format::note::Note;
+use parados::format::tombstone::Tombstone;
+use parados::format::{GenerationStep, ObjectName};
+use tempfile::TempDir;
+
+use crate::actions::{ACTIONS, Action, Leaves};
+use crate::world::{Answer, Case, Contents, Look, OPERATIONS, Operation, Thing, World, look};
+
+/// Between two bytes of a longer object that are altered, or to which it is cut; odd, so that every
+/// bit of a byte has its turn.
+const STRIDE: usize = 7;
+/// Of objects up to this length, every byte is altered.
+const SHORT_LEN: usize = 1100;
+
+/// A repository with several objects of every kind.
+struct Scene {
+    scratch: Arc<TempDir>,
+    contents: Contents,
+    /// What the source holds, and the last snapshot.
+    source: Look,
+    first: SessionId,
+    forgotten: SessionId,
+    last: SessionId,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let world = World::new();
+        world.fill();
+        let first = world.backup();
+        let forgotten = world.backup();
+        world.write("dir/three.bin", crate::world::noise("three", 4000));
+        world.write("dir/deeper/four", "four\n");
+        let last = world.backup();
+        let scene = Self {
+            scratch: Arc::clone(&world.scratch),
+            contents: Contents::new(),
+            source: look(&world.at("source")),
+            first,
+            forgotten,
+            last,
+        };
+        scene.add_records(&world);
+        Self { contents: world.store.contents(), ..scene }
+    }
+
+    /// What other commands will write.
+    fn add_records(&self, world: &World) {
+        let repository = world.open().unwrap();
+        let put = |parsed: Parsed, body: &[u8]| {
+            let name = ObjectName::of(&parsed);
+            world.store.put(&name, &repository.seal(&name, body)).unwrap();
+        };
+        let time = Timestamp::new(1_795_478_400, 0);
+        let mut config = repository.config().clone();
+        let before = &world.store.contents()["config/1"];
+        config.predecessor = Some(blake3::hash(before).as_bytes().to_vec());
+        put(Parsed::Config(2), &config.encode());
+        let other: SessionId = Id::new([9; 32]);
+        for session in [self.forgotten, other] {
+            let tombstone = Tombstone {
+                sessions: vec![session],
+                time,
+                seen: Vec::new(),
+                reason: "keep 2".into(),
+            };
+            put(Parsed::Tombstone(session), &tombstone.encode());
+        }
+        let pack = PackId::new([5; 32]);
+        for (number, step, packs) in [
+            (1, GenerationStep::Candidates, vec![pack]),
+            (1, GenerationStep::Begin, vec![]),
+            (1, GenerationStep::Doomed, vec![pack]),
+            (2, GenerationStep::Candidates, vec![pack]),
+            (2, GenerationStep::Begin, vec![]),
+        ] {
+            let generation = Generation { number, time, packs };
+            put(Parsed::Generation(number, step), &generation.encode());
+        }
+        for number in [1, 2] {
+            let note = Note {
+                session: self.last,
+                time,
+                tags: Some(vec!["kept".into()]),
+                pinned: None,
+                description: None,
+            };
+            put(Parsed::Note(self.last, number), &note.encode());
+            let record = LedgerRecord {
+                time,
+                writer: WriterId::new([4; 32]),
+                verified: vec![pack],
+                drill: None,
+            };
+            put(Parsed::Ledger("verified".into(), number.to_string()), &record.encode());
+        }
+    }
+
+    /// The name of the object of `kind` that a session wrote.
+    fn of(&self, kind: &str, session: SessionId) -> String {
+        let prefix = format!("{kind}/{session}");
+        self.contents.keys().find(|name| name.starts_with(&prefix)).unwrap().clone()
+    }
+
+    /// The packs that the first session wrote, the longest first: data, then metadata.
+    fn packs(&self) -> Vec<&String> {
+        let mut found: Vec<_> = self
+            .contents
+            .iter()
+            .filter(|(name, bytes)| {
+                name.starts_with("packs/") && bytes[24..56] == *self.first.as_bytes()
+            })
+            .collect();
+        found.sort_by_key(|(_, bytes)| std::cmp::Reverse(bytes.len()));
+        found.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+/// What somebody needs an object for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    /// Nobody needs it while all is well; only `check` reads it.
+    Nobody,
+    /// What it says is found elsewhere or done without, and these operations say so.
+    Told(&'static [Operation]),
+    /// Its files.
+    Files,
+}
+
+struct Victim {
+    title: &'static str,
+    name: fn(&Scene) -> String,
+    need: Need,
+}
+
+const ALL: &[Operation] = &OPERATIONS;
+const CHUNK_READERS: &[Operation] =
+    &[Operation::Ls, Operation::Restore, Operation::Check, Operation::Backup];
+const WRITERS: &[Operation] = &[Operation::Check, Operation::Backup];
+
+const VICTIMS: &[Victim] = &[
+    Victim { title: "first config", name: |_| "config/1".into(), need: Need::Told(ALL) },
+    Victim { title: "last config", name: |_| "config/2".into(), need: Need::Told(ALL) },
+    Victim {
+        title: "spare key slot",
+        name: |scene| {
+            let is_spare = |bytes: &Bytes| bytes[6] == 3;
+            let mut slots = scene.contents.iter().filter(|(name, _)| name.starts_with("keys/"));
+            slots.find(|(_, bytes)| is_spare(bytes)).unwrap().0.clone()
+        },
+        need: Need::Nobody,
+    },
+    Victim { title: "data pack", name: |s| s.packs()[0].clone(), need: Need::Files },
+    Victim { title: "metadata pack", name: |s| s.packs()[1].clone(), need: Need::Files },
+    Victim {
+        title: "index segment",
+        name: |scene| scene.of("index", scene.first),
+        need: Need::Told(CHUNK_READERS),
+    },
+    Victim {
+        title: "session root",
+        name: |scene| scene.of("sessions", scene.first),
+        need: Need::Nobody,
+    },
+    Victim {
+        title: "snapshot",
+        name: |scene| scene.of("snapshots", scene.first),
+        need: Need::Told(ALL),
+    },
+    Victim {
+        title: "tombstone",
+        name: |scene| scene.of("tombs", scene.forgotten),
+        need: Need::Told(ALL),
+    },
+    Victim { title: "decided doomed", name: |_| "gc/1/d".into(), need: Need::Told(WRITERS) },
+    Victim { title: "open candidates", name: |_| "gc/2/c".into(), need: Need::Told(WRITERS) },
+    Victim { title: "begin", name: |_| "gc/2/b".into(), need: Need::Nobody },
+    Victim { title: "note", name: |s| format!("notes/{}/1", s.last), need: Need::Told(ALL) },
+    Victim { title: "ledger record", name: |_| "ledger/verified/1".into(), need: Need::Nobody },
+];
+
+/// What of the source is not what it was. Each must be told, and may lack bytes but have no wrong
+/// ones.
+fn lost(world: &World, expected: &Look, answer: &Answer) -> BTreeSet<String> {
+    let (found, told) = (world.of_source(&answer.restored), answer.told());
+    let mut lost = BTreeSet::new();
+    for path in found.keys() {
+        assert!(expected.contains_key(path), "{path} was never there");
+    }
+    for (path, thing) in expected {
+        if found.get(path) == Some(thing) {
+            continue;
+        }
+        let top = format!("{}{}", world.at("target").display(), world.at("source").display());
+        let full = format!("{top}/{path}");
+        let above = full.match_indices('/').map(|(at, _)| &full[..at]);
+        // Of the names of one file, the first one stands for all.
+        let is_same = path == "hello.txt" && told.contains(&format!("{top}/dir/again: "));
+        let is_told = is_same
+            || told.contains(&full)
+            || above
+                .map(|dir| format!("could not restore all of {dir}: "))
+                .any(|t| told.contains(&t));
+        assert!(is_told, "nobody told of {full}:\n{told}");
+        if let (Some(Thing::File(found)), Thing::File(expected)) = (found.get(path), thing) {
+            let is_right = |(found, expected): (&u8, &u8)| found == expected || *found == 0;
+            assert!(found.iter().zip(expected).all(is_right), "{path} has wrong bytes");
+        }
+        lost.insert(path.clone());
+    }
+    lost
+}
+
+/// What must hold after one action on one object.
+fn check_case(scene: &Scene, victim: &Victim, action: &Action, stranger: &Contents) {
+    let name = (victim.name)(scene);
+    let contents = action.apply(&name, &scene.contents, stranger);
+    for operation in OPERATIONS {
+        let case = format!("{} / {} / {operation:?}", victim.title, action.title);
+        let Some(_case) = Case::begin(case) else { continue };
+        let world = World::over(&contents, &scene.scratch);
+        let answer = world.run(operation, scene.last);
+        let told = answer.told();
+        if action.leaves == Leaves::Newer && name.starts_with("config/") {
+            // The one that may stop everything: this program must not write to a newer repository.
+            let error = answer.error.expect("it is refused");
+            assert_eq!(error.kind, ErrorKind::Unsupported);
+            assert!(error.message.contains(&name), "{told}");
+            continue;
+        }
+        assert!(answer.error.is_none(), "{told}");
+        let is_there = action.leaves != Leaves::NoName;
+        match victim.need {
+            Need::Nobody if operation == Operation::Check && is_there => {
+                assert!(told.contains(&name), "{told}");
+            }
+            Need::Nobody => assert_eq!(told, ""),
+            Need::Told(by) if by.contains(&operation) && is_there => {
+                assert!(told.contains(&name), "{told}");
+            }
+            Need::Told(_) | Need::Files => {}
+        }
+        if victim.need == Need::Files && operation == Operation::Check {
+            assert!(told.contains(&name), "{told}");
+        }
+        check_answer(scene, victim, action, operation, &world, &answer);
+    }
+}
+
+fn check_answer(
+    scene: &Scene,
+    victim: &Victim,
+    action: &Action,
+    operation: Operation,
+    world: &World,
+    answer: &Answer,
+) {
+    let name = (victim.name)(scene);
+    match operation {
+        Operation::Snapshots => {
+            let mut expected = BTreeSet::from([scene.first, scene.last]);
+            if victim.title == "snapshot" {
+                expected.remove(&scene.first);
+            }
+            if victim.title == "tombstone" {
+                expected.insert(scene.forgotten);
+            }
+            assert_eq!(BTreeSet::from_iter(answer.snapshots.iter().copied()), expected);
+        }
+        Operation::Ls => {
+            let source = world.at("source").to_string_lossy().into_owned() + "/";
+            let listed: BTreeSet<_> =
+                answer.paths.iter().filter_map(|path| path.strip_prefix(&source)).collect();
+            let is_whole = scene.source.keys().all(|path| listed.contains(path.as_str()));
+            assert!(is_whole || victim.title == "metadata pack", "{}", answer.told());
+            assert!(is_whole || answer.told().contains("could not list all of"));
+        }
+        Operation::Restore => check_restored(scene, victim, action, world, answer),
+        Operation::Check => {}
+        Operation::Backup => {
+            // What was made just now is whole, unless it relies on a pack that has its right length.
+            let len = world.store.contents().get(&name).map(Bytes::len);
+            let looks_whole = len == Some(scene.contents[&name].len());
+            let made = world.run(Operation::Restore, answer.snapshots[0]);
+            let lost = lost(world, &scene.source, &made);
+            let may_lose = victim.need == Need::Files && looks_whole;
+            assert!(lost.is_empty() || may_lose, "{lost:?}");
+        }
+    }
+}
+
+fn check_restored(scene: &Scene, victim: &Victim, action: &Action, world: &World, answer: &Answer) {
+    let lost = lost(world, &scene.source, answer);
+    if victim.need != Need::Files {
+        assert_eq!(lost, BTreeSet::new());
+        return;
+    }
+    assert!(lost.len() < scene.source.len());
+    if !matches!(action.leaves, Leaves::Most | Leaves::Newer) {
+        assert!(!lost.is_empty(), "something was in it");
+    }
+    if victim.title == "data pack" {
+        // The second session stored it.
+        assert!(!lost.contains("dir/three.bin") && !lost.contains("dir/deeper/four"));
+        assert!(lost.is_empty() || answer.told().contains("one.bin"), "{}", answer.told());
+    }
+}
+
+#[test]
+fn no_damage_to_one_object_costs_more_than_what_it_holds() {
+    let (scene, stranger) = (Scene::new(), Scene::new());
+    for victim in VICTIMS {
+        for action in ACTIONS {
+            check_case(&scene, victim, action, &stranger.contents);
+        }
+    }
+}
+
+#[test]
+fn the_scene_is_whole_and_has_every_kind_of_object() {
+    let scene = Scene::new();
+    for kind in parados::format::ObjectKind::ALL {
+        let count = scene.contents.keys().filter(|name| name.starts_with(kind.prefix())).count();
+        assert!(count >= 2, "{count} of {kind:?}");
+    }
+    for operation in OPERATIONS {
+        let world = World::over(&scene.contents, &scene.scratch);
+        let answer = world.run(operation, scene.last).clean();
+        if operation == Operation::Restore {
+            assert_eq!(world.of_source(&answer.restored), scene.source);
+        }
+    }
+}
+
+/// Every byte and length of short objects, a sample of those of packs.
+#[test]
+fn a_check_names_an_object_of_which_any_byte_is_wrong_or_gone() {
+    let scene = Scene::new();
+    for victim in VICTIMS {
+        let name = (victim.name)(&scene);
+        let whole = &scene.contents[&name];
+        let stride = if whole.len() <= SHORT_LEN { 1 } else { STRIDE };
+        let flips = (0..whole.len()).step_by(stride).map(|at| {
+            let mut bytes = whole.to_vec();
+            bytes[at] ^= 1 << (at % 8);
+            (format!("byte {at}"), Bytes::from(bytes))
+        });
+        let cuts = (0..whole.len())
+            .step_by(stride)
+            .map(|len| (format!("cut to {len}"), whole.slice(..len)));
+        for (what, bytes) in flips.chain(cuts) {
+            let Some(_case) = Case::begin(format!("{} / {what}", victim.title)) else { continue };
+            let mut contents = scene.contents.clone();
+            contents.insert(name.clone(), bytes);
+            let world = World::over(&contents, &scene.scratch);
+            let told = world.run(Operation::Check, scene.last).told();
+            assert!(told.contains(&name), "{told}");
+        }
+    }
+}

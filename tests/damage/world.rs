@@ -1,0 +1,356 @@
+//! A small repository in memory, with everything that a person can do with it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use parados::backend::Backend;
+use parados::backend::memory::Memory;
+use parados::base::{Cancel, Clock, Error, Problems, Progress, Result, SessionId, Timestamp};
+use parados::format::Suite;
+use parados::format::config::{ChunkLens, PACK_LEN_MIN};
+use parados::format::entry::Entry;
+use parados::format::slot::Label;
+use parados::ops::backup::Made;
+use parados::ops::check::Finding;
+use parados::ops::restore::How;
+use parados::ops::{self, Run};
+use parados::repo::Repository;
+use parados::repo::access::Creation;
+use parados::seal::keys::Key;
+use parados::seal::slot::Secret;
+use parados::target;
+use tempfile::TempDir;
+
+/// Longest that one operation on a repository of this size may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Memory that an operation is given.
+const MEMORY: u64 = 256 << 20;
+/// Only cases whose name contains the value of this variable run.
+const CASE: &str = "PARADOS_TEST_CASE";
+
+/// Every object by its name.
+pub(crate) type Contents = BTreeMap<String, Bytes>;
+
+/// The secret that opens every repository here.
+pub(crate) fn secret() -> Secret {
+    Secret::KeyFile(Key::new([7; 32]))
+}
+
+/// Another one that opens it.
+pub(crate) fn spare() -> Secret {
+    Secret::RecoveryCode(Key::new([8; 32]))
+}
+
+/// A clock of which every look is a second later.
+#[derive(Default)]
+pub(crate) struct Ticks(AtomicI64);
+
+impl Clock for Ticks {
+    fn now(&self) -> Timestamp {
+        Timestamp::new(1_795_478_400 + self.0.fetch_add(1, Ordering::Relaxed), 0)
+    }
+}
+
+/// Bytes that do not shrink and are the same in every run.
+pub(crate) fn noise(text: &str, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(text.as_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+/// A scratch directory, in memory where the system has such a place: restores wait for the disk.
+pub(crate) fn scratch() -> TempDir {
+    let builder = tempfile::Builder::new().prefix("parados-damage-").to_owned();
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).unwrap()
+}
+
+/// What a restored thing is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Thing {
+    Directory,
+    File(Vec<u8>),
+    Link(PathBuf),
+    Other,
+}
+
+/// What is below a directory, by relative path.
+pub(crate) type Look = BTreeMap<String, Thing>;
+
+/// Looks at everything below `root`.
+pub(crate) fn look(root: &Path) -> Look {
+    let mut seen = Look::new();
+    let mut left = vec![root.to_owned()];
+    while let Some(directory) = left.pop() {
+        let Ok(entries) = fs::read_dir(&directory) else { continue };
+        for path in entries.map(|entry| entry.unwrap().path()) {
+            // In a race, what was listed may be gone.
+            let Ok(kind) = fs::symlink_metadata(&path).map(|stat| stat.file_type()) else {
+                continue;
+            };
+            let thing = if kind.is_dir() {
+                left.push(path.clone());
+                Thing::Directory
+            } else if kind.is_file() {
+                Thing::File(fs::read(&path).unwrap_or_default())
+            } else if kind.is_symlink() {
+                Thing::Link(fs::read_link(&path).unwrap_or_default())
+            } else {
+                Thing::Other
+            };
+            let below = path.strip_prefix(root).unwrap();
+            seen.insert(below.to_string_lossy().into_owned(), thing);
+        }
+    }
+    seen
+}
+
+/// What a person may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Snapshots,
+    Ls,
+    Restore,
+    Check,
+    Backup,
+}
+
+pub(crate) const OPERATIONS: [Operation; 5] =
+    [Operation::Snapshots, Operation::Ls, Operation::Restore, Operation::Check, Operation::Backup];
+
+/// What an operation came to.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// What ended it.
+    pub(crate) error: Option<Error>,
+    /// What it told on the way.
+    pub(crate) problems: Vec<String>,
+    /// What `check` found.
+    pub(crate) findings: Vec<Finding>,
+    /// The snapshots that are listed, or the one that was made.
+    pub(crate) snapshots: Vec<SessionId>,
+    /// The paths that `ls` listed.
+    pub(crate) paths: Vec<String>,
+    /// What is in the target of a restore.
+    pub(crate) restored: Look,
+}
+
+impl Answer {
+    /// Everything that was said.
+    pub(crate) fn told(&self) -> String {
+        let error = self.error.iter().map(Error::to_string);
+        let findings = self
+            .findings
+            .iter()
+            .map(|f| format!("{}: {} {}", f.object, f.message, f.affected.join(" ")));
+        error.chain(self.problems.iter().cloned()).chain(findings).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Fails unless it ended well and told nothing.
+    #[track_caller]
+    pub(crate) fn clean(self) -> Self {
+        assert_eq!(self.told(), "");
+        self
+    }
+}
+
+/// A repository in memory beside a scratch directory.
+pub(crate) struct World {
+    pub(crate) store: Arc<Memory>,
+    pub(crate) scratch: Arc<TempDir>,
+    restore_options: target::Options,
+}
+
+impl World {
+    /// A new repository without a snapshot, of the smallest packs that the format permits.
+    pub(crate) fn new() -> Self {
+        let world = Self::over(&Contents::new(), &Arc::new(scratch()));
+        let creation = Creation {
+            suite: Some(Suite::ChaCha20Poly1305),
+            chunker: ChunkLens { min: 64, avg: 256, max: 16 << 10 },
+            pack_len: PACK_LEN_MIN,
+            ..Creation::default()
+        };
+        let secrets = [(secret(), Label::default()), (spare(), Label::default())];
+        let backend = Arc::clone(&world.store) as Arc<dyn Backend>;
+        ops::init::init(backend, &secrets, &creation, &Ticks::default()).unwrap();
+        fs::create_dir(world.at("source")).unwrap();
+        world
+    }
+
+    /// A repository of these objects.
+    pub(crate) fn over(contents: &Contents, scratch: &Arc<TempDir>) -> Self {
+        let store = Memory::new("damage", Arc::new(Ticks::default()));
+        contents.iter().for_each(|(name, bytes)| store.plant(name, bytes.clone()));
+        let restore_options =
+            target::Options { owner: false, numeric_ids: true, xattrs: false, devices: false };
+        Self { store, scratch: Arc::clone(scratch), restore_options }
+    }
+
+    /// A path in the scratch directory.
+    pub(crate) fn at(&self, path: &str) -> PathBuf {
+        self.scratch.path().join(path)
+    }
+
+    pub(crate) fn write(&self, path: &str, content: impl AsRef<[u8]>) {
+        let path = self.at("source").join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    }
+
+    /// Puts a few files, links and directories into the source.
+    pub(crate) fn fill(&self) {
+        self.write("hello.txt", "hello\n");
+        self.write("empty", "");
+        self.write("one.bin", noise("one", 9000));
+        self.write("dir/two.bin", noise("two", 3000));
+        self.write("dir/text", "nothing here compresses less than this\n".repeat(50));
+        symlink("../hello.txt", self.at("source/dir/link")).unwrap();
+        fs::hard_link(self.at("source/hello.txt"), self.at("source/dir/again")).unwrap();
+    }
+
+    pub(crate) fn open(&self) -> Result<Arc<Repository>> {
+        self.open_with(secret)
+    }
+
+    pub(crate) fn open_with(&self, secret: impl Fn() -> Secret) -> Result<Arc<Repository>> {
+        let backend = Arc::clone(&self.store) as Arc<dyn Backend>;
+        Repository::open(backend, &mut |_| Ok(secret())).map(Arc::new)
+    }
+
+    /// Runs `operation`, of which some are about the snapshot `id`, without a cache.
+    pub(crate) fn run(&self, operation: Operation, id: SessionId) -> Answer {
+        let (problems, progress) = (Problems::default(), Progress::default());
+        let cancel = Cancel::default();
+        let clock = Ticks::default();
+        let run = Run { clock: &clock, problems: &problems, progress: &progress, cancel: &cancel };
+        let started = Instant::now();
+        let mut answer = Answer::default();
+        let result = self.open().and_then(|repository| match operation {
+            Operation::Snapshots => {
+                let options = ops::snapshots::Options::default();
+                let found = ops::snapshots::snapshots(&repository, &options, &run)?;
+                let all = found.groups.iter().flat_map(|(_, committed)| committed);
+                answer.snapshots = all.map(|committed| committed.id).collect();
+                Ok(())
+            }
+            Operation::Ls => self.ls(&repository, id, &run, &mut answer),
+            Operation::Restore => self.restore(&repository, id, &run, &mut answer),
+            Operation::Check => {
+                let options =
+                    ops::check::Options { read_data: true, cache_dir: None, max_memory: MEMORY };
+                answer.findings = ops::check::check(&repository, &options, &run)?.findings;
+                Ok(())
+            }
+            Operation::Backup => {
+                let report = ops::backup::backup(&repository, &self.backup_options(), &run)?;
+                if let Made::Snapshot(id) = report.made {
+                    answer.snapshots.push(id);
+                }
+                Ok(())
+            }
+        });
+        answer.error = result.err();
+        answer.problems = problems.take().iter().map(Error::to_string).collect();
+        assert!(started.elapsed() < PATIENCE, "{operation:?} took {:?}", started.elapsed());
+        answer
+    }
+
+    fn ls(
+        &self,
+        repository: &Arc<Repository>,
+        id: SessionId,
+        run: &Run<'_>,
+        answer: &mut Answer,
+    ) -> Result<()> {
+        let options = ops::ls::Options {
+            snapshot: id.to_hex().into(),
+            paths: Vec::new(),
+            recursive: true,
+            cache_dir: None,
+        };
+        ops::ls::ls(repository, &options, run, &mut |path: &[u8], _: &Entry| {
+            answer.paths.push(String::from_utf8_lossy(path).into_owned());
+            Ok(())
+        })
+        .map(drop)
+    }
+
+    fn restore(
+        &self,
+        repository: &Arc<Repository>,
+        id: SessionId,
+        run: &Run<'_>,
+        answer: &mut Answer,
+    ) -> Result<()> {
+        let target = self.at("target");
+        let options = ops::restore::Options {
+            snapshot: id.to_hex().into(),
+            path: None,
+            target: target.clone(),
+            target_options: self.restore_options,
+            how: How::default(),
+            stays: Vec::new(),
+            max_memory: MEMORY,
+            cache_dir: None,
+        };
+        let result = ops::restore::restore(repository, &options, run).map(drop);
+        answer.restored = look(&target);
+        // Gone before the next one; a test that plants something does so before it restores.
+        let _absent = fs::remove_dir_all(&target);
+        result
+    }
+
+    fn backup_options(&self) -> ops::backup::Options {
+        ops::backup::Options {
+            sources: vec![self.at("source")],
+            host: "host".into(),
+            user: "user".into(),
+            max_memory: MEMORY,
+            read_concurrency: 2,
+            program: "test".into(),
+            ..ops::backup::Options::default()
+        }
+    }
+
+    /// Makes a snapshot of the source, of which all is well.
+    #[track_caller]
+    pub(crate) fn backup(&self) -> SessionId {
+        self.run(Operation::Backup, SessionId::new([0; 32])).clean().snapshots[0]
+    }
+
+    /// The part of what was restored that came from the source.
+    pub(crate) fn of_source(&self, restored: &Look) -> Look {
+        let top = self.at("source").strip_prefix("/").unwrap().to_string_lossy().into_owned() + "/";
+        let below = |(path, thing): (&String, &Thing)| {
+            Some((path.strip_prefix(&top)?.to_owned(), thing.clone()))
+        };
+        restored.iter().filter_map(below).collect()
+    }
+}
+
+/// A case that is told when the test fails in it.
+pub(crate) struct Case(pub(crate) String);
+
+impl Case {
+    /// The case `name`, unless another one was asked for.
+    pub(crate) fn begin(name: impl Into<String>) -> Option<Self> {
+        let name = name.into();
+        let wanted = std::env::var(CASE).unwrap_or_default();
+        name.contains(&wanted).then_some(Self(name))
+    }
+}
+
+impl Drop for Case {
+    #[expect(clippy::print_stderr, reason = "the runner shows it with the failure")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("in the case: {CASE}='{}' cargo test --test damage", self.0);
+        }
+    }
+}
