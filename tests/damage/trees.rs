@@ -288,16 +288,11 @@ fn set_id_bits_come_back_only_with_their_owner() {
     };
     let options = parados::ops::restore::Options {
         snapshot: id.to_hex().into(),
-        path: None,
-        target: target.clone(),
         target_options: parados::target::Options {
             owner: false,
             ..parados::target::Options::default()
         },
-        how: parados::ops::restore::How::default(),
-        stays: Vec::new(),
-        max_memory: 256 << 20,
-        cache_dir: None,
+        ..parados::ops::restore::Options::new(target.clone())
     };
     parados::ops::restore::restore(&repository, &options, &run).unwrap();
     let mode = fs::metadata(target.join("evil/program")).unwrap().permissions().mode();

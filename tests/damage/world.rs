@@ -18,7 +18,6 @@ use parados::format::entry::Entry;
 use parados::format::slot::Label;
 use parados::ops::backup::Made;
 use parados::ops::check::Finding;
-use parados::ops::restore::How;
 use parados::ops::{self, Run};
 use parados::repo::Repository;
 use parados::repo::access::Creation;
@@ -291,13 +290,8 @@ impl World {
         let target = self.at("target");
         let options = ops::restore::Options {
             snapshot: id.to_hex().into(),
-            path: None,
-            target: target.clone(),
             target_options: self.restore_options,
-            how: How::default(),
-            stays: Vec::new(),
-            max_memory: MEMORY,
-            cache_dir: None,
+            ..ops::restore::Options::new(target.clone())
         };
         let result = ops::restore::restore(repository, &options, run).map(drop);
         answer.restored = look(&target);
