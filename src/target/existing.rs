@@ -125,13 +125,17 @@ impl FileReader {
         is_zero(&self.file, range)
     }
 
-    /// Whether nobody wrote to it since it was opened, as far as the system tells.
+    /// Whether nobody wrote to it since it was opened, as far as the system tells. A name more or
+    /// less, as when this restore replaces another name of the file, also moves the time of its
+    /// status, and writes nothing.
     pub fn is_as_before(&self) -> bool {
-        let told = |stat: &Stat| {
-            let times = (stat.st_mtime, stat.st_mtime_nsec, stat.st_ctime, stat.st_ctime_nsec);
-            (stat.st_size, times)
-        };
-        fstat(&self.file).is_ok_and(|stat| told(&stat) == told(&self.found.0))
+        let before = &self.found.0;
+        fstat(&self.file).is_ok_and(|now| {
+            let written = |stat: &Stat| (stat.st_size, stat.st_mtime, stat.st_mtime_nsec);
+            let changed = |stat: &Stat| (stat.st_ctime, stat.st_ctime_nsec);
+            written(&now) == written(before)
+                && (changed(&now) == changed(before) || now.st_nlink != before.st_nlink)
+        })
     }
 
     /// Applies the metadata of `entry` to the file as it is.

@@ -3,8 +3,9 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::fs::{
-    AtFlags, CWD, Gid, Mode, Stat, Timestamps, Uid, XattrFlags, chmod, chownat, fchmod, flistxattr,
-    fremovexattr, fsetxattr, fstat, futimens, listxattr, removexattr, setxattr, utimensat,
+    AtFlags, CWD, Gid, Mode, Stat, Timestamps, Uid, XattrFlags, chmod, chownat, fchmod, fgetxattr,
+    flistxattr, fremovexattr, fsetxattr, fstat, futimens, getxattr, listxattr, removexattr,
+    setxattr, utimensat,
 };
 use rustix::io::{Errno, Result};
 
@@ -64,6 +65,17 @@ impl<'fd> Handle<'fd> {
             None => fsetxattr(self.fd, name, value, XattrFlags::empty()),
             Some(place) => setxattr(place, name, value, XattrFlags::empty()),
         }
+    }
+
+    /// Whether it has an attribute of this value.
+    pub(super) fn has_xattr(&self, name: &[u8], value: &[u8]) -> bool {
+        // One byte more, so that a longer value shows.
+        let mut found = vec![0; value.len() + 1];
+        let len = match &self.place {
+            None => fgetxattr(self.fd, name, &mut found),
+            Some(place) => getxattr(place, name, &mut found),
+        };
+        len.is_ok_and(|len| &found[..len] == value)
     }
 
     pub(super) fn remove_xattr(&self, name: &[u8]) -> Result<()> {

@@ -150,9 +150,32 @@ impl Application<'_> {
             if !self.may_set(&xattr.name, owned) {
                 continue;
             }
-            if let Err(e) = self.handle.set_xattr(&xattr.name, &xattr.value) {
+            // Setting what is there would move the time of the status, and of a file that its owner
+            // may not write it fails.
+            if self.handle.has_xattr(&xattr.name, &xattr.value) {
+                continue;
+            }
+            let set = |this: &Self| this.handle.set_xattr(&xattr.name, &xattr.value);
+            if let Err(e) = self.as_writer(set) {
                 self.report(&format!("set attribute {} of", escape(&xattr.name)), e);
             }
+        }
+    }
+
+    /// Does what needs the right to write, which an owner may give themselves; the mode is set last.
+    fn as_writer(
+        &mut self,
+        act: impl Fn(&Self) -> rustix::io::Result<()>,
+    ) -> rustix::io::Result<()> {
+        const OWNER_WRITES: u32 = 0o200;
+        match act(self) {
+            Err(Errno::ACCESS) if self.stat.st_mode & OWNER_WRITES == 0 => {
+                let mode = (self.stat.st_mode & 0o7777) | OWNER_WRITES;
+                self.handle.chmod(Mode::from_raw_mode(mode))?;
+                self.stat.st_mode |= OWNER_WRITES;
+                act(self)
+            }
+            done => done,
         }
     }
 
@@ -179,7 +202,7 @@ impl Application<'_> {
             if !ours || wanted.binary_search_by(|xattr| xattr.name.cmp(&name)).is_ok() {
                 continue;
             }
-            if let Err(e) = self.handle.remove_xattr(&name)
+            if let Err(e) = self.as_writer(|this| this.handle.remove_xattr(&name))
                 && e != Errno::NODATA
             {
                 self.report(&format!("remove attribute {} of", escape(&name)), e);
