@@ -144,17 +144,27 @@ fn run(reader: &Reader<'_>, read: Read, reports: &Reports<'_>) {
         let sealed = reader.fetch_range(&pack.id, start..end)?;
         Ok((start, sealed))
     });
+    let is_offline = fetched.as_ref().is_err_and(|error| error.kind == ErrorKind::Offline);
     for wanted in read.frames {
-        let raw = match &fetched {
-            Ok((start, sealed)) => frame_of(pack, wanted.frame).and_then(|place| {
-                let first = (place.offset - start) as usize;
-                let bytes = &sealed.bytes()[first..first + place.sealed_len as usize];
-                reader.open_frame(pack, place, bytes)
-            }),
-            Err(_) => Err(super::backup::ending()),
-        };
+        let raw = fetched.as_ref().ok().and_then(|(start, sealed)| {
+            let place = frame_of(pack, wanted.frame).ok()?;
+            let first = (place.offset - start) as usize;
+            let bytes = &sealed.bytes()[first..first + place.sealed_len as usize];
+            reader.open_frame(pack, place, bytes).ok()
+        });
         for (copy, part) in wanted.uses {
-            let good = raw.as_ref().ok().and_then(|raw| {
+            // One patient try for all of it is enough: the others would wait as long each.
+            if let Err(error) = &fetched
+                && is_offline
+                && !reports.failure.is_raised()
+            {
+                give_up(&part, error, reports);
+            }
+            if reports.failure.is_raised() {
+                part.file.release(reports);
+                continue;
+            }
+            let good = raw.as_ref().and_then(|raw| {
                 let bytes = slice(raw, &copy).ok()?;
                 let keyring = reader.repository().keyring();
                 frame::verify(keyring, FrameKind::Data, &part.piece.id, bytes).ok()?;
