@@ -72,6 +72,20 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Forgets what was done, because all of it is done again. What was stored stays stored.
+    pub fn start_again(&self) {
+        let counters = [
+            &self.files_done,
+            &self.bytes_done,
+            &self.files_new,
+            &self.files_changed,
+            &self.files_unmodified,
+            &self.directories_done,
+            &self.others_done,
+        ];
+        counters.into_iter().for_each(|counter| counter.set(0));
+    }
+
     /// Says what is being worked on, as raw bytes of a path.
     pub fn set_current(&self, path: Vec<u8>) {
         *self.current.lock().expect("no thread panics while it holds the lock") = path;

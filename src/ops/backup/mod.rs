@@ -161,6 +161,7 @@ pub fn backup(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
     let source = Source::find(options, run)?;
     let (chunks, mut notices) = open_chunks(&repository, options.cache_dir.as_ref(), run)?;
     for attempt in 1..=ATTEMPT_COUNT_MAX {
+        run.progress.start_again();
         let backup = Backup { repository: &repository, chunks: &chunks, source: &source, options };
         if let Some(mut report) = backup.attempt(run, attempt > 1)? {
             closing_notices(&chunks, &mut notices);
