@@ -26,9 +26,9 @@ which something is lost in the repository does not replace one that is there; wh
 the rest of it is restored, with zeros for what is lost.
 
 `--delete` removes what is selected and not in the snapshot from the directories that the snapshot
-holds as a whole: not from those above a backed-up path, not from one that could not be read wholly
-when it was backed up, not from other file systems mounted there, and never the repository, the
-cache and the key file in use.
+holds as a whole: not from those above a backed-up path, not from one of which names could not be
+read or were left out when it was backed up (by a pattern, a tag, `--one-file-system`, ...), not from
+other file systems mounted there, and never the repository, the cache and the key file in use.
 
 ";
 

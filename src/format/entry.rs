@@ -165,8 +165,11 @@ pub mod flags {
     pub const INCONSISTENT: u32 = 1;
     /// Something of it could not be read: attributes, or the names in a directory.
     pub const INCOMPLETE: u32 = 2;
+    /// Names in the directory were left out on request, so that nobody may conclude from their
+    /// absence that they were not there.
+    pub const PARTIAL: u32 = 4;
     /// All flags that version 1 defines.
-    pub const ALL: u32 = INCONSISTENT | INCOMPLETE;
+    pub const ALL: u32 = INCONSISTENT | INCOMPLETE | PARTIAL;
 }
 
 /// One name in a tree.
@@ -309,6 +312,8 @@ impl Entry {
         if self.flags.is_some_and(|f| f == 0 || f & !flags::ALL != 0) {
             return Err(DecodeError::Unknown);
         }
+        let is_partial = self.flags.is_some_and(|f| f & flags::PARTIAL != 0);
+        only(is_partial, self.kind == EntryKind::Directory)?;
         if self.profile.is_some_and(|p| p == 0 || p > 2) {
             return Err(DecodeError::Unknown);
         }

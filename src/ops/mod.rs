@@ -11,6 +11,7 @@ pub mod restore;
 mod restore_tests;
 mod selection;
 pub mod snapshots;
+mod space;
 mod subtree;
 #[cfg(test)]
 mod tests;

@@ -3,11 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::space::bytes_at_least;
 use super::{Run, closing_notices, open_chunks, selection, subtree};
 use crate::base::size::human;
 use crate::base::{Error, ErrorKind, Result, SessionId};
 use crate::format::entry::EntryKind;
-use crate::pipeline::merge::ComponentNo;
+use crate::pipeline::merge::{ComponentNo, merge_directories};
 use crate::pipeline::restore::{Restore, Selection, restore as run_restore};
 use crate::repo::Repository;
 use crate::repo::reader::Reader;
@@ -78,7 +79,7 @@ pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -
     let open = if options.how.dry_run { Target::inspect } else { Target::open };
     let target = open(&options.target, options.target_options)?;
     refuse_root(&target, &options.how)?;
-    check_space(&target, run.progress.bytes_total.get(), &committed, options)?;
+    check_space(&target, &selection, &reader, options, run)?;
     let stays = options.stays.iter().filter_map(|path| Identity::of_path(path)).collect();
     let job = Restore {
         reader: &reader,
@@ -91,9 +92,20 @@ pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -
     let result = run_restore(&job, selection);
     // What was restored before an error is put on disk as well.
     let flushed = target.finish();
-    let mismatch_count = result?;
+    let outcome = result?;
     flushed?;
     closing_notices(&chunks, &mut notices);
+    let partial_count = outcome.partial_count.into_inner();
+    if partial_count > 0 {
+        let what = match partial_count {
+            1 => "a directory".to_owned(),
+            count => format!("{count} directories"),
+        };
+        notices.push(format!(
+            "nothing was removed from {what} of which the snapshot does not hold all names"
+        ));
+    }
+    let mismatch_count = outcome.mismatch_count.into_inner();
     Ok(Report { snapshot: committed.id, mismatch_count, notices })
 }
 
@@ -131,15 +143,14 @@ fn select(
                 let bytes = component.root.map_or(0, |tree| tree.content_bytes);
                 count(component.statistics.file_count, bytes);
                 selection.trees.extend(component.root.map(|tree| (no, tree)));
-                selection.is_whole |= component.paths.iter().any(|path| path.0 == b"/");
             }
             Some(entry) if entry.kind == EntryKind::Directory => {
                 count(0, entry.tree.map_or(0, |tree| tree.content_bytes));
                 selection.trees.extend(entry.tree.map(|tree| (no, tree)));
-                selection.is_whole |= entry.mtime.is_some();
-                if selection.root.is_none() || entry.mtime.is_some() {
-                    selection.root = Some(entry);
-                }
+                selection.root = Some(match selection.root.take() {
+                    Some(root) => merge_directories(root, entry),
+                    None => entry,
+                });
             }
             Some(entry) => {
                 count(1, entry.size.unwrap_or(0));
@@ -169,25 +180,34 @@ fn refuse_root(target: &Target, how: &How) -> Result<()> {
         .hint("Add `--include` or `--exclude`, or choose another target."))
 }
 
-/// Refuses a restore that cannot fit, before hours are spent on it. Holes make this a guess, and
-/// what is there may be what is wanted, so only an empty target with less than half of what is
+/// Refuses a restore that cannot fit, before hours are spent on it. What is there may be what is
+/// wanted, and the file system may compress, so only an empty target with less than half of what is
 /// needed is refused.
 fn check_space(
     target: &Target,
-    wanted: u64,
-    committed: &Committed,
+    selection: &Selection,
+    reader: &Reader<'_>,
     options: &Options,
+    run: &Run<'_>,
 ) -> Result<()> {
+    // Of a few files, or of runs of zeros that become holes, nobody knows before.
+    if options.how.dry_run || options.how.select.is_some() || options.how.sparse {
+        return Ok(());
+    }
     let Ok(available) = target.available_bytes() else { return Ok(()) };
-    if options.how.dry_run || available >= wanted / 2 || !target.is_empty()? {
+    let enough = available.saturating_mul(2);
+    if run.progress.bytes_total.get() <= enough || !target.is_empty()? {
+        return Ok(());
+    }
+    let needed = bytes_at_least(reader, &selection.trees, enough, run.cancel)?;
+    if needed <= enough {
         return Ok(());
     }
     Err(Error::new(
         ErrorKind::Full,
         format!(
-            "snapshot {} has {} of files, and {} has room for {}",
-            committed.id.short(),
-            human(wanted),
+            "what is to be restored takes more than {}, and {} has room for {}",
+            human(enough),
             options.target.display(),
             human(available)
         ),

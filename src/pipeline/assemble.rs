@@ -19,7 +19,7 @@ use super::rows::{self, RowChild};
 use super::scan::Scanner;
 use super::seal::Sealer;
 use crate::base::{Cancel, Error, ErrorKind, Progress, Result};
-use crate::format::entry::{Entry, TreeRef};
+use crate::format::entry::{Entry, EntryKind, TreeRef, flags};
 use crate::repo::tree::{EncodedEntry, TreeBuilder};
 use crate::source::{Branch, Directory, Listing, Roots};
 
@@ -52,7 +52,10 @@ struct Assembly<'a> {
 
 enum Slot {
     Waiting,
+    /// Nothing stands here, and nothing should.
     Absent,
+    /// What should stand here could not be read, which was reported.
+    Lost,
     Directory(EncodedEntry),
     Other(Finished),
 }
@@ -172,11 +175,12 @@ impl<'a> Assembler<'a> {
         let (entry, problems) = self.scanner.describer.ancestor(&open);
         self.scanner.problems.extend(problems.into_iter().map(Error::from));
         let no = self.add(parent, Some(Arc::clone(&open)), Box::new(entry), None);
+        let known = self.scanner.named_files(&open);
         let mut names = Vec::with_capacity(branch.below.len());
         for (slot, below) in branch.below.iter().enumerate() {
             let place = Place { directory: no, slot };
             let found = if below.is_source() {
-                self.source(&open, below, place)
+                self.source(&open, below, place, &known)
             } else {
                 match open.open_passage(&below.name) {
                     Ok(mut child) => {
@@ -208,10 +212,22 @@ impl<'a> Assembler<'a> {
         Ok(())
     }
 
-    fn source(&mut self, open: &Arc<Directory>, branch: &Branch, place: Place) -> Slot {
+    fn source(
+        &mut self,
+        open: &Arc<Directory>,
+        branch: &Branch,
+        place: Place,
+        known: &[RowChild],
+    ) -> Slot {
         match open.stat_child(&branch.name) {
             Ok(Some(child)) => {
-                let scanned = self.scanner.classify_source(open, child);
+                if child.kind != EntryKind::Directory {
+                    let passage = self.directories.get_mut(&place.directory);
+                    let passage = passage.expect("it was just added");
+                    passage.row = Some((self.scanner.row_key(open), false));
+                }
+                let before = known.iter().find(|row| row.name == child.name);
+                let scanned = self.scanner.classify_source(open, child, before);
                 self.take(scanned, place, open)
             }
             Ok(None) => Slot::Absent,
@@ -244,7 +260,7 @@ impl<'a> Assembler<'a> {
                 Event::Files(files) => {
                     self.read_count -= 1;
                     for (place, finished) in files {
-                        self.deliver(place, finished.map_or(Slot::Absent, Slot::Other))?;
+                        self.deliver(place, finished.map_or(Slot::Lost, Slot::Other))?;
                     }
                 }
             }
@@ -269,7 +285,7 @@ impl<'a> Assembler<'a> {
             ScanReply::Opened { place, open, entry, listing, window } => {
                 self.opened(Some(place), open, entry, listing, window)
             }
-            ScanReply::Closed { place } => self.deliver(place, Slot::Absent),
+            ScanReply::Closed { place } => self.deliver(place, Slot::Lost),
             ScanReply::Window { directory, window } => self.window(directory, window),
         }
     }
@@ -314,8 +330,8 @@ impl<'a> Assembler<'a> {
         let assembly = self.directories.get_mut(&no).expect("its directory is open");
         let open = Arc::clone(assembly.open.as_ref().expect("a listed directory is open"));
         assembly.next = window.end;
-        if window.is_incomplete {
-            assembly.entry.set_flag(crate::format::entry::flags::INCOMPLETE);
+        if window.flags != 0 {
+            assembly.entry.set_flag(window.flags);
         }
         assembly.row = Some((window.row_key, window.row_is_current));
         let mut slots = Vec::with_capacity(window.names.len());
@@ -422,6 +438,7 @@ impl<'a> Assembler<'a> {
             match slot {
                 Slot::Waiting => unreachable!("nothing is waited for"),
                 Slot::Absent => {}
+                Slot::Lost => assembly.entry.set_flag(flags::INCOMPLETE),
                 Slot::Directory(entry) => assembly.builder.push(&entry, &mut put)?,
                 Slot::Other(finished) => {
                     assembly.builder.push(&finished.entry, &mut put)?;

@@ -7,7 +7,7 @@ use crossbeam_channel::{Sender, bounded};
 use super::backup::ending;
 use super::fetch::Part;
 use super::file_place::FilePlace;
-use super::how::{Action, Reports};
+use super::how::{Action, Overwrite, Reports, left_alone};
 use super::links::{LinkKey, Turn};
 use super::merge::ComponentNo;
 use super::place::DirectoryPlace;
@@ -71,12 +71,28 @@ impl<'a> Entries<'a> {
             self.reports.progress.files_total.add(u64::from(entry.kind == EntryKind::File));
             self.reports.progress.bytes_total.add(entry.size.unwrap_or(0));
         }
+        let found = match parent.dir.look(&entry.name) {
+            Ok(found) => found,
+            Err(error) => {
+                self.reports.report(error);
+                return Ok(());
+            }
+        };
+        if found.is_some_and(|found| found.is_dir()) && self.job.how.overwrite == Overwrite::Never {
+            self.reports.report(left_alone(parent.dir.path_of(&entry.name), "a directory"));
+            return Ok(());
+        }
+        let found = found.filter(|found| !found.is_dir());
+        if found.is_some_and(|found| self.job.how.overwrite.leaves(&found, &entry)) {
+            self.leave(parent, &entry);
+            return Ok(());
+        }
         let link = entry.link.map(|group| (component, group));
         if let Some(key) = link {
             match self.reports.links.next(key) {
                 Turn::First => {}
                 Turn::Link(first) => {
-                    self.link(parent, &entry, &first);
+                    self.link(parent, &entry, &first, found);
                     return Ok(());
                 }
                 Turn::Wait => {
@@ -88,19 +104,6 @@ impl<'a> Entries<'a> {
                     return Ok(());
                 }
             }
-        }
-        let found = match parent.dir.look(&entry.name) {
-            Ok(found) => found.filter(|found| !found.is_dir()),
-            Err(error) => {
-                self.reports.report(error);
-                self.give_up(link);
-                return Ok(());
-            }
-        };
-        if found.is_some_and(|found| self.job.how.overwrite.leaves(&found, &entry)) {
-            self.leave(parent, &entry);
-            self.give_up(link);
-            return Ok(());
         }
         if entry.kind == EntryKind::File {
             return self.file(parent, entry, link, found);
@@ -132,7 +135,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Makes a further name of a file.
-    fn link(&self, parent: &DirectoryPlace, entry: &Entry, first: &Created) {
+    fn link(&self, parent: &DirectoryPlace, entry: &Entry, first: &Created, found: Option<Found>) {
         match create_hard_link(first, &parent.dir, &entry.name) {
             Ok(()) => {
                 let progress = self.reports.progress;
@@ -141,7 +144,7 @@ impl<'a> Entries<'a> {
                 // done shall reach the whole.
                 progress.bytes_total.subtract(entry.size.unwrap_or(0));
                 let path = || parent.dir.path_below(&entry.name);
-                self.reports.tell(Action::Restored, path, 0);
+                self.reports.tell(action_over(found), path, 0);
             }
             Err(error) => self.reports.report(error),
         }
@@ -168,8 +171,7 @@ impl<'a> Entries<'a> {
                     finished.created
                 });
                 self.reports.progress.others_done.add(1);
-                let action = if found.is_some() { Action::Updated } else { Action::Restored };
-                self.reports.tell(action, || parent.dir.path_below(&entry.name), 0);
+                self.reports.tell(action_over(found), || parent.dir.path_below(&entry.name), 0);
                 if let Some(key) = link {
                     self.reports.links.made(key, created);
                 }
@@ -269,4 +271,9 @@ impl<'a> Entries<'a> {
             self.work.send(Work::Window(window)).expect("work is taken until the walk ends");
         }
     }
+}
+
+/// What replacing `found` is called.
+fn action_over(found: Option<Found>) -> Action {
+    if found.is_some() { Action::Updated } else { Action::Restored }
 }

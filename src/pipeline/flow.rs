@@ -81,8 +81,8 @@ pub struct Window {
     pub row_key: [u8; 32],
     /// Whether the row of the last run says the same, so that it needs no rewriting.
     pub row_is_current: bool,
-    /// Whether some of its names could not be looked at.
-    pub is_incomplete: bool,
+    /// Flags that its directory has for it: names in it could not be looked at, or were left out.
+    pub flags: u32,
     /// Its names.
     pub names: Vec<Scanned>,
 }

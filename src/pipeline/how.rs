@@ -93,6 +93,12 @@ impl Overwrite {
     }
 }
 
+/// Refuses to put an entry where something else is, with [`Overwrite::Never`].
+pub fn left_alone(path: String, found: &str) -> Error {
+    let message = format!("could not restore {path}: {found} is there, and is left alone");
+    Error::new(ErrorKind::Exists, message).hint("Restore with another `--overwrite` to replace it.")
+}
+
 impl How {
     /// Whether a path may be restored.
     pub fn selects(&self, path: &[u8], is_dir: bool) -> Selected {
@@ -119,8 +125,17 @@ pub struct Reports<'a> {
     pub links: &'a Links<'a>,
     /// Whether a person asked to stop.
     pub cancel: &'a Cancel,
+    /// What came of it beside problems.
+    pub outcome: &'a Outcome,
+}
+
+/// What came of a restore, beside problems and progress.
+#[derive(Debug, Default)]
+pub struct Outcome {
     /// Files that are not what the snapshot has, though they were restored.
-    pub mismatch_count: &'a AtomicU64,
+    pub mismatch_count: AtomicU64,
+    /// Directories of which names were to be removed, had the snapshot all of them.
+    pub partial_count: AtomicU64,
 }
 
 impl Reports<'_> {
@@ -135,7 +150,7 @@ impl Reports<'_> {
 
     /// Reports that a restored file is not what the snapshot has.
     pub fn mismatch(&self, error: Error) {
-        self.mismatch_count.fetch_add(1, Ordering::Relaxed);
+        self.outcome.mismatch_count.fetch_add(1, Ordering::Relaxed);
         self.problems.push(error);
     }
 

@@ -104,14 +104,24 @@ impl Merged {
             return Self { hides_another, ..later };
         }
         self.trees.extend(later.trees);
-        // An ancestor of what was backed up has no time, and says least.
         if later.entry.mtime.is_some() {
-            self.entry = later.entry;
             self.component = later.component;
         }
+        self.entry = merge_directories(self.entry, later.entry);
         self.hides_another |= later.hides_another;
         self
     }
+}
+
+/// The metadata of a directory that two components have: of the later one, unless that only leads to
+/// what was backed up, and has no time. Names that either one lacks are lacking.
+pub fn merge_directories(one: Entry, later: Entry) -> Entry {
+    let flags = one.flags.unwrap_or(0) | later.flags.unwrap_or(0);
+    let mut entry = if later.mtime.is_some() { later } else { one };
+    if flags != 0 {
+        entry.set_flag(flags);
+    }
+    entry
 }
 
 /// Whether two entries restore the same.

@@ -1,7 +1,7 @@
 //! The way back: walks a tree, from the top down and in the order of names.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread;
 
 use crossbeam_channel::bounded;
@@ -11,7 +11,7 @@ use super::entries::{Entries, Work};
 use super::expected::Expected;
 use super::failure::Failure;
 use super::fetch::fetch;
-use super::how::{How, Overwrite, Reports};
+use super::how::{How, Outcome, Overwrite, Reports, left_alone};
 use super::links::Links;
 use super::merge::{ComponentNo, Merge, Merged};
 use super::place::DirectoryPlace;
@@ -45,19 +45,16 @@ pub struct Selection {
     pub root: Option<Entry>,
     /// Entries that are no directories, in place of the above.
     pub entries: Vec<(ComponentNo, Entry)>,
-    /// Whether `root` or its absence stands for all that is in the directory.
-    pub is_whole: bool,
 }
 
-/// Restores `selection`, and counts the files that were read back and are not what they should be.
-/// One entry that fails is a problem; the rest goes on.
+/// Restores `selection`. One entry that fails is a problem; the rest goes on.
 ///
 /// # Errors
 /// When the disk is full, the index fails, or a person asked to stop.
-pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<u64> {
+pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<Outcome> {
     let failure = Failure::default();
     let links = Links::new(job.target);
-    let mismatch_count = AtomicU64::new(0);
+    let outcome = Outcome::default();
     let reports = Reports {
         how: job.how,
         reader: job.reader,
@@ -66,7 +63,7 @@ pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<u64> {
         failure: &failure,
         links: &links,
         cancel: job.cancel,
-        mismatch_count: &mismatch_count,
+        outcome: &outcome,
     };
     thread::scope(|threads| {
         let (work_in, work) = bounded::<Work>(1);
@@ -96,7 +93,7 @@ pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<u64> {
     });
     match failure.take() {
         Some(error) => Err(error),
-        None => Ok(mismatch_count.load(Ordering::Relaxed)),
+        None => Ok(outcome),
     }
 }
 
@@ -123,13 +120,18 @@ struct Level<'a> {
 impl<'a> Walker<'a> {
     /// Walks with a stack of its own: a tree may be deeper than a thread's stack allows.
     fn walk(&mut self, top: Arc<DirectoryPlace>, selection: Selection) {
-        let Selection { trees, root, entries, is_whole } = selection;
+        let Selection { trees, root, entries } = selection;
         let merge = if entries.is_empty() {
             Merge::new(self.job.reader, &trees)
         } else {
             Merge::of_entries(entries)
         };
-        let expected = self.expected(root.as_ref(), is_whole);
+        let expected = root.as_ref().and_then(|root| self.expected(root));
+        if let Some(root) = &root
+            && !top.dir.is_new()
+        {
+            self.note_partial(root);
+        }
         let (place, entry) = (Some(top), None);
         let mut levels =
             vec![Level { place, entry, merge, path_len: 0, expected, is_given_up: false }];
@@ -207,7 +209,7 @@ impl<'a> Walker<'a> {
         path_len: usize,
     ) {
         let Merged { entry, trees, .. } = merged;
-        let expected = self.expected(Some(&entry), entry.mtime.is_some());
+        let expected = self.expected(&entry);
         let merge = Merge::new(self.job.reader, &trees);
         let mut level = Level {
             place: None,
@@ -253,6 +255,8 @@ impl<'a> Walker<'a> {
         if dir.is_new() {
             // Nothing is in it that could be removed.
             level.expected = None;
+        } else {
+            self.note_partial(&entry);
         }
         level.place = Some(DirectoryPlace::new(dir, Some(entry), Some(Arc::clone(parent))));
         Ok(())
@@ -262,11 +266,7 @@ impl<'a> Walker<'a> {
         if self.job.how.overwrite == Overwrite::Never
             && parent.look(name)?.is_some_and(|found| !found.is_dir())
         {
-            let path = parent.path_of(name);
-            let message =
-                format!("could not restore {path}: it is no directory, and is left alone");
-            return Err(Error::new(ErrorKind::Exists, message)
-                .hint("Restore with another `--overwrite` to replace it."));
+            return Err(left_alone(parent.path_of(name), "something that is no directory"));
         }
         if self.job.how.dry_run {
             parent.find_child_dir(name)
@@ -275,12 +275,17 @@ impl<'a> Walker<'a> {
         }
     }
 
-    /// Where to gather the names of a directory, if others are to be removed from it: never from an
-    /// ancestor of what was backed up, which holds more than the snapshot knows.
-    fn expected(&self, entry: Option<&Entry>, is_whole: bool) -> Option<Expected> {
-        let flags = entry.and_then(|entry| entry.flags).unwrap_or(0);
-        let is_known = is_whole && flags & flags::INCOMPLETE == 0;
-        (self.job.how.delete && is_known).then(Expected::default)
+    /// Where to gather the names of a directory, if others are to be removed from it: only where the
+    /// snapshot has all that was there.
+    fn expected(&self, entry: &Entry) -> Option<Expected> {
+        (self.job.how.delete && !is_ancestor(entry) && !is_partial(entry)).then(Expected::default)
+    }
+
+    /// Notes that names in a directory stay which would have been removed.
+    fn note_partial(&self, entry: &Entry) {
+        if self.job.how.delete && !is_ancestor(entry) && is_partial(entry) {
+            self.reports.outcome.partial_count.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn report_directory(&self, level: &Level<'_>, path: &[u8], error: Error) {
@@ -300,4 +305,14 @@ impl<'a> Walker<'a> {
         let message = format!("two components have {path}; that of the later one is restored");
         self.reports.problems.push(Error::new(ErrorKind::Exists, message));
     }
+}
+
+/// Whether a directory only leads to what was backed up, and holds more than the snapshot knows.
+fn is_ancestor(entry: &Entry) -> bool {
+    entry.mtime.is_none()
+}
+
+/// Whether names in a directory could not be read or were left out when it was backed up.
+fn is_partial(entry: &Entry) -> bool {
+    entry.flags.unwrap_or(0) & (flags::INCOMPLETE | flags::PARTIAL) != 0
 }

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender};
 use super::flow::{Event, Finished, ScanReply, ScanRequest, Scanned, Watch, Window};
 use super::rows::{self, RowChild};
 use crate::base::{Clock, Error, Problems, Timestamp};
-use crate::format::entry::EntryKind;
+use crate::format::entry::{EntryKind, flags};
 use crate::format::tree::ends_node;
 use crate::index::Rows;
 use crate::repo::tree::EncodedEntry;
@@ -114,8 +114,11 @@ impl Scanner<'_> {
         let mut listing = self.selector.list(&mut open)?;
         let lost = std::mem::take(&mut listing.problems);
         if !lost.is_empty() {
-            entry.set_flag(crate::format::entry::flags::INCOMPLETE);
+            entry.set_flag(flags::INCOMPLETE);
             self.report(lost);
+        }
+        if listing.is_partial {
+            entry.set_flag(flags::PARTIAL);
         }
         Ok((Arc::new(open), Box::new(entry), Arc::new(listing)))
     }
@@ -137,7 +140,7 @@ impl Scanner<'_> {
         let row = self.row(&path, first);
         let started = self.clock.now();
         let scan = open.stat(listing, start..end);
-        let is_incomplete = !scan.problems.is_empty();
+        let mut marks = if scan.problems.is_empty() { 0 } else { flags::INCOMPLETE };
         self.report(scan.problems);
         let mut row_is_current = row.is_some() && self.last_run.keeps_rows();
         let row = row.unwrap_or_default();
@@ -146,9 +149,11 @@ impl Scanner<'_> {
         for child in scan.children {
             if self.exclusion.is_excluded(&child) {
                 (self.excluded)(open.path().bytes_of(&child.name));
+                marks |= flags::PARTIAL;
                 continue;
             }
             if self.selector.excludes(open, &child) {
+                marks |= flags::PARTIAL;
                 continue;
             }
             while known.next_if(|row| row.name < child.name).is_some() {
@@ -160,10 +165,13 @@ impl Scanner<'_> {
                 && matches!(&scanned, Some(Scanned::Ready(f)) if f.settled > Settled::Nothing);
             let is_directory = matches!(scanned, Some(Scanned::Directory(_)));
             row_is_current &= is_taken_over || (is_directory && before.is_none());
+            if scanned.is_none() {
+                marks |= flags::INCOMPLETE;
+            }
             names.extend(scanned);
         }
         row_is_current &= known.next().is_none();
-        Window { start, end, row_key, row_is_current, is_incomplete, names }
+        Window { start, end, row_key, row_is_current, flags: marks, names }
     }
 
     fn classify(
@@ -205,8 +213,24 @@ impl Scanner<'_> {
         }
     }
 
-    /// Classifies a source that a person named; rows belong to directories, so it has none.
-    pub fn classify_source(&self, open: &Directory, child: Child) -> Option<Scanned> {
+    /// What the last run knew of the files that a person named in a directory. It has no other row:
+    /// what only leads to sources is not scanned.
+    pub fn named_files(&self, passage: &Directory) -> Vec<RowChild> {
+        self.row(&passage.path().to_bytes(), b"").unwrap_or_default()
+    }
+
+    /// Key of the row with these.
+    pub fn row_key(&self, passage: &Directory) -> [u8; 32] {
+        rows::key(&self.last_run.scope, &passage.path().to_bytes(), b"")
+    }
+
+    /// Classifies a source that a person named, with what the last run knew of it.
+    pub fn classify_source(
+        &self,
+        open: &Directory,
+        child: Child,
+        before: Option<&RowChild>,
+    ) -> Option<Scanned> {
         if self.exclusion.is_excluded(&child) {
             (self.excluded)(open.path().bytes_of(&child.name));
             return None;
@@ -214,7 +238,7 @@ impl Scanner<'_> {
         if self.selector.excludes_source(open, &child) {
             return None;
         }
-        self.classify(open, child, None, self.clock.now())
+        self.classify(open, child, before, self.clock.now())
     }
 
     fn take_over(&self, row: &RowChild, child: &Child) -> Option<EncodedEntry> {

@@ -43,6 +43,8 @@ pub struct Listing {
     names: Vec<Name>,
     /// Names that cannot be stored, or an error that ended the listing early.
     pub problems: Vec<Problem>,
+    /// Names were left out on request.
+    pub is_partial: bool,
 }
 
 #[derive(Clone, Copy, Debug)]

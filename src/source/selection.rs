@@ -152,13 +152,16 @@ impl<'a> Selector<'a> {
         if self.selection.one_file_system && !self.devices.contains(&directory.child().device) {
             // A mount point is kept as the empty directory that a restore needs for it.
             self.tell(&directory.path().to_bytes(), Why::FileSystem);
-            return Ok(Listing::default());
+            let mut listing = Listing::default();
+            listing.is_partial = true;
+            return Ok(listing);
         }
         let mut listing = directory.list()?;
         let tags = self.tags_in(directory, |name| listing.contains(name));
         if !tags.is_empty() {
             self.tell(&directory.path().to_bytes(), Why::Tag);
             listing.retain(|name| tags.iter().any(|tag| tag.name() == name));
+            listing.is_partial = true;
         }
         self.read_ignore_files(directory, &listing);
         self.apply_patterns(directory, &mut listing);
@@ -175,6 +178,7 @@ impl<'a> Selector<'a> {
             let name = problem.path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             problem.path == own_path || !self.is_match(directory, name)
         });
+        let count = listing.len();
         listing.retain(|name| {
             let is_match = self.is_match(directory, name);
             if is_match {
@@ -182,6 +186,7 @@ impl<'a> Selector<'a> {
             }
             !is_match
         });
+        listing.is_partial |= listing.len() < count;
     }
 
     /// Whether a child that [`Self::list`] named is left out for what its stat says.

@@ -76,12 +76,28 @@ fn a_full_disk_ends_a_restore_with_a_way_out() {
     let error = world.error(1, &["restore", &id, "-t", "disk/back"]);
     assert!(error.to_lowercase().contains("no space"), "{error}");
     assert!(error.contains("\nhint: Free some space"), "{error}");
+    // Holes and further names of a file take no room.
+    world.write("thin/file", "x");
+    let thin = std::fs::File::options().write(true).open(world.at("thin/file")).unwrap();
+    thin.set_len(1 << 40).unwrap();
+    for n in 0..8 {
+        std::fs::hard_link(world.at("small/a.bin"), world.at("thin").join(n.to_string())).unwrap();
+    }
+    std::fs::File::options()
+        .write(true)
+        .open(world.at("small/a.bin"))
+        .unwrap()
+        .set_len(9 << 20)
+        .unwrap();
+    world.ok(&["backup", "thin"]);
+    std::fs::remove_dir_all(world.at("disk/back")).unwrap();
+    world.ok(&["restore", "latest", "-t", "disk/back"]);
     // What cannot fit at all is refused before anything is written.
     big(&world, "large/b.bin", 60);
     world.ok(&["backup", "large"]);
     std::fs::remove_dir_all(world.at("disk/back")).unwrap();
     insta::assert_snapshot!(world.error(1, &["restore", "latest", "-t", "disk/back"]), @r"
-    error: snapshot <id> has <size> of files, and disk/back has room for <size>
+    error: what is to be restored takes more than <size>, and disk/back has room for <size>
     hint: Free some space, choose another target, or restore a part: `SNAPSHOT:PATH`.
     ");
 }

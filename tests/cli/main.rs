@@ -16,6 +16,7 @@ mod manual;
 mod meddling;
 mod page_cache;
 mod plant;
+mod removing;
 mod restoring;
 mod scripting;
 mod secrets;

@@ -1,7 +1,7 @@
 //! Restores into directories that hold something already.
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::world::{World, look, noise};
+use crate::world::{World, has, is_root, look, noise, skip};
 
 /// A backed-up source, with what names it in a snapshot.
-fn backed_up() -> (World, PathBuf, String) {
+pub(crate) fn backed_up() -> (World, PathBuf, String) {
     let world = World::with_repository();
     let source = world.source();
     world.ok(&["backup", "source"]);
@@ -20,7 +20,7 @@ fn backed_up() -> (World, PathBuf, String) {
     (world, source, part)
 }
 
-fn summary(world: &World, arguments: &[&str]) -> Value {
+pub(crate) fn summary(world: &World, arguments: &[&str]) -> Value {
     let mut typed = vec!["restore", "--json"];
     typed.extend(arguments);
     world.ok(&typed).json().pop().unwrap()
@@ -47,45 +47,66 @@ fn a_second_restore_skips_what_is_there_and_says_so() {
 }
 
 #[test]
-fn what_the_snapshot_does_not_have_is_removed_on_request_only() {
-    let (world, source, part) = backed_up();
-    world.ok(&["restore", &part, "-t", "back"]);
-    let spoil = || {
-        world.write("back/docs/more/and/more", "x");
-        world.write("back/docs/more/keep.log", "x");
-        world.write("back/new", "x");
-        world.write("outside/precious", "x");
-        let _there_already = symlink(world.at("outside"), world.at("back/link out"));
-    };
-    spoil();
-    world.ok(&["restore", &part, "-t", "back"]);
-    assert!(world.at("back/new").exists());
-    let some = summary(&world, &[&part, "-t", "back", "--delete", "--exclude", "*.log"]);
-    assert_eq!(some["files_deleted"], 4, "{some}");
-    assert!(world.at("back/docs/more/keep.log").exists());
-    spoil();
-    let one = summary(&world, &[&part, "-t", "back", "--delete", "--include", "/docs"]);
-    assert_eq!(one["files_deleted"], 4, "{one}");
-    assert!(world.at("back/new").exists() && world.at("back/link out").is_symlink());
-    world.ok(&["restore", &part, "-t", "back", "--delete"]);
-    assert_eq!(look(&world.at("back")), look(&source));
-    assert!(world.at("outside/precious").exists());
+fn a_further_name_of_a_file_is_left_alone_like_the_first() {
+    let world = World::with_repository();
+    world.write("source/a", "of the snapshot");
+    fs::hard_link(world.at("source/a"), world.at("source/b")).unwrap();
+    world.ok(&["backup", "source"]);
+    let part = format!("latest:{}", world.at("source").display());
+    for overwrite in ["never", "if-newer"] {
+        let target = format!("back {overwrite}");
+        world.write(&format!("{target}/b"), "of somebody else");
+        world.ok(&["restore", &part, "-t", &target, "--overwrite", overwrite]);
+        let found = ["a", "b"].map(|name| fs::read(world.at(&target).join(name)).unwrap());
+        assert_eq!(found, [&b"of the snapshot"[..], b"of somebody else"], "{overwrite}");
+    }
+    // Nor does an empty directory give way.
+    fs::create_dir_all(world.at("third/a")).unwrap();
+    let ran = world.expect(3, &["restore", &part, "-t", "third", "--overwrite", "never"]);
+    assert!(ran.err.contains("a directory is there, and is left alone"), "{}", ran.err);
+    assert!(world.at("third/a").is_dir());
 }
 
 #[test]
-fn nothing_is_removed_beside_what_was_backed_up_nor_what_the_program_needs() {
-    let (mut world, source, _) = backed_up();
-    world.ok(&["restore", "latest", "-t", "root"]);
-    let inner = world.at("root").join(source.strip_prefix("/").unwrap());
-    // The snapshot knows nothing of what lies beside the source.
-    let beside = [world.at("root/beside"), inner.with_file_name("beside"), inner.join("new")];
-    beside.iter().for_each(|path| fs::write(path, "x").unwrap());
-    fs::rename(world.at("repository"), inner.join("repository")).unwrap();
-    world.set("PARADOS_REPOSITORY", inner.join("repository"));
-    let told = summary(&world, &["latest", "-t", "root", "--delete"]);
-    assert_eq!(told["files_deleted"], 1, "{told}");
-    assert_eq!(beside.map(|path| path.exists()), [true, true, false]);
-    world.ok(&["check"]);
+fn names_of_one_file_in_the_target_become_the_files_that_they_were() {
+    let world = World::with_repository();
+    let names: Vec<_> = (0..6).map(|n| format!("{n}")).collect();
+    for name in &names {
+        world.write(&format!("source/{name}"), noise(5, 3_000_000));
+    }
+    world.ok(&["backup", "source"]);
+    world.write("back/0", noise(5, 3_000_000));
+    for name in &names[1..] {
+        fs::hard_link(world.at("back/0"), world.at("back").join(name)).unwrap();
+    }
+    let part = format!("latest:{}", world.at("source").display());
+    world.ok(&["restore", &part, "-t", "back", "--overwrite", "always"]);
+    assert_eq!(look(&world.at("back")), look(&world.at("source")));
+}
+
+#[test]
+fn attributes_of_a_file_that_may_not_be_written_are_set_again() {
+    let mut world = World::with_repository();
+    let source = world.source();
+    world.write("source/file", "x");
+    if is_root() {
+        if !has("setpriv") {
+            return skip("attributes_of_a_file_that_may_not_be_written", "no setpriv");
+        }
+        world.become_nobody();
+    }
+    rustix::fs::setxattr(source.join("file"), "user.a", b"1", rustix::fs::XattrFlags::empty())
+        .unwrap();
+    fs::set_permissions(source.join("file"), fs::Permissions::from_mode(0o444)).unwrap();
+    world.ok(&["backup", "source"]);
+    let part = format!("latest:{}", source.display());
+    world.ok(&["restore", &part, "-t", "back"]);
+    world.ok(&["restore", &part, "-t", "back"]);
+    let restored = world.at("back/file");
+    rustix::fs::setxattr(&restored, "user.a", b"2", rustix::fs::XattrFlags::empty()).unwrap();
+    rustix::fs::setxattr(&restored, "user.b", b"2", rustix::fs::XattrFlags::empty()).unwrap();
+    world.ok(&["restore", &part, "-t", "back"]);
+    assert_eq!(look(&world.at("back")), look(&source));
 }
 
 #[test]

@@ -173,7 +173,7 @@ impl Seen {
                 // Restores and checks of a second or more are too long for a test; nothing refuses
                 // to be read by root, or changes at the right moment.
                 let is_rare = key.0 == "status" && key.1 != "backup"
-                    || ["inconsistent", "incomplete"].contains(&name.as_str());
+                    || ["inconsistent", "incomplete", "partial"].contains(&name.as_str());
                 if is_rare {
                     continue;
                 }

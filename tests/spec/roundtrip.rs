@@ -126,6 +126,8 @@ prop_compose! {
             map.into_iter().map(|(name, value)| Xattr { name, value }).collect()
         });
         if entry.kind != EntryKind::Directory {
+            // That names were left out is said of directories only.
+            entry.flags = flag.map(|flag| flag & !flags::PARTIAL).filter(|flag| *flag != 0);
             entry.link = link.map(|(mount, inode)| LinkGroup { mount, inode });
         }
         entry

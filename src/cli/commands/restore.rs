@@ -121,9 +121,11 @@ fn print(ui: &Ui, ran: &Ran<Report>, args: &Args) -> Result<()> {
         ["restored", "skipped", "removed"]
     };
     ui.tell(&format!("{restored} {}, {} in {elapsed}", text::count(files, "file"), human(bytes)))?;
-    if files_skipped > 0 || bytes_skipped > 0 {
+    if files_skipped > 0 {
         let files = text::count(files_skipped, "file");
         ui.tell(&format!("{skipped} {files}, {}: they are there", human(bytes_skipped)))?;
+    } else if bytes_skipped > 0 {
+        ui.tell(&format!("{} of these were there already", human(bytes_skipped)))?;
     }
     if files_deleted > 0 {
         let names = text::count(files_deleted, "name");

@@ -244,6 +244,9 @@ pub(crate) struct Node {
     /// Some of its attributes, or of the names in it, could not be read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     incomplete: bool,
+    /// Names in it were left out on request.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    partial: bool,
 }
 
 impl Node {
@@ -268,6 +271,7 @@ impl Node {
             inode: entry.link.map(|link| link.inode),
             inconsistent: marks & flags::INCONSISTENT != 0,
             incomplete: marks & flags::INCOMPLETE != 0,
+            partial: marks & flags::PARTIAL != 0,
         }
     }
 }

@@ -126,6 +126,23 @@ fn a_dry_run_writes_nothing_and_says_what_a_run_would_add() {
 }
 
 #[test]
+fn files_that_were_named_are_compared_with_the_last_run_too() {
+    let world = World::new();
+    let files = ["one", "two"].map(|name| world.source().join(name));
+    files.iter().for_each(|file| fs::write(file, noise(1, 300_000)).unwrap());
+    thread::sleep(SETTLED);
+    let backup = || world.backup_with(|options| options.sources = files.to_vec()).1;
+    assert_eq!(backup().progress.files_new.get(), 2);
+    let second = backup();
+    assert_eq!(second.progress.files_unmodified.get(), 2);
+    assert!(!was_read(&second));
+    fs::write(&files[0], noise(2, 300_000)).unwrap();
+    let third = backup();
+    let progress = &third.progress;
+    assert_eq!((progress.files_changed.get(), progress.files_unmodified.get()), (1, 1));
+}
+
+#[test]
 fn an_unchanged_source_makes_no_snapshot_when_that_is_asked_for() {
     let world = World::new();
     fill(&world.source());
