@@ -155,12 +155,11 @@ fn run(reader: &Reader<'_>, read: Read, reports: &Reports<'_>) {
         for (copy, part) in wanted.uses {
             // One patient try for all of it is enough: the others would wait as long each.
             if let Err(error) = &fetched
-                && is_offline
-                && !reports.failure.is_raised()
+                && (is_offline || reports.failure.is_raised())
             {
-                give_up(&part, error, reports);
-            }
-            if reports.failure.is_raised() {
+                if is_offline && !reports.failure.is_raised() {
+                    give_up(&part, error, reports);
+                }
                 part.file.release(reports);
                 continue;
             }
