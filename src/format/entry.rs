@@ -129,7 +129,7 @@ impl Range {
 }
 
 /// Points to the top node of a directory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(array)]
 pub struct TreeRef {
     /// The node.

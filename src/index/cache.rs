@@ -130,6 +130,8 @@ impl Cache {
     }
 
     fn replace(&mut self, notices: &mut Vec<Notice>) {
+        // They tell what the backend cannot: which config and which damage this host has seen.
+        let metas = self.metas();
         #[cfg(feature = "rocksdb")]
         if let Form::Local(local) = &self.form
             && !self.was_rebuilt
@@ -140,6 +142,17 @@ impl Cache {
         self.form = Form::memory();
         if !std::mem::replace(&mut self.was_rebuilt, true) {
             self.open_form(notices);
+        }
+        metas.iter().for_each(|(key, bytes)| self.meta_put(key, bytes));
+    }
+
+    fn metas(&self) -> Vec<(String, Vec<u8>)> {
+        match &self.form {
+            Form::Memory(memory) => lock(&memory.meta).clone().into_iter().collect(),
+            #[cfg(feature = "rocksdb")]
+            Form::Local(index) => index.store().metas(),
+            #[cfg(feature = "rocksdb")]
+            Form::Shared(index) => index.store().metas(),
         }
     }
 

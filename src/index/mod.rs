@@ -60,6 +60,8 @@ pub struct Refused {
     pub segment: SegmentId,
     /// Why; names the segment.
     pub error: Error,
+    /// The pack that another segment describes otherwise, if that is why.
+    pub contested: Option<PackId>,
 }
 
 /// Answers where chunks lie and how the frames there are to be read.

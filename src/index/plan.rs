@@ -60,10 +60,10 @@ impl<'a> Plan<'a> {
             }
             match plan.number(segment, known, next, &mut fresh)? {
                 Ok(packs) => plan.segments.push(Numbered { id, packs, entries: &segment.entries }),
-                Err(reason) => {
+                Err((reason, contested)) => {
                     let message = format!("could not use index segment {id}: {reason}");
                     let error = Error::new(ErrorKind::Damaged, message);
-                    plan.refused.push(Refused { segment: id, error });
+                    plan.refused.push(Refused { segment: id, error, contested });
                 }
             }
         }
@@ -77,9 +77,9 @@ impl<'a> Plan<'a> {
         known: &dyn Known,
         next: u32,
         fresh: &mut HashMap<PackId, usize>,
-    ) -> Result<std::result::Result<Vec<PackNo>, String>> {
+    ) -> Result<std::result::Result<Vec<PackNo>, (String, Option<PackId>)>> {
         if let Some(reason) = flaw(segment) {
-            return Ok(Err(reason.to_owned()));
+            return Ok(Err((reason.to_owned(), None)));
         }
         let fresh_count = self.fresh.len();
         let mut numbers = Vec::with_capacity(segment.fence.packs.len());
@@ -88,7 +88,8 @@ impl<'a> Plan<'a> {
             let ids: Vec<PackId> = group.iter().map(|pack| pack.id).collect();
             for (pack, known) in group.iter().zip(known.tables(&ids)?) {
                 let Ok(table) = Table::new(&segment.fence, pack) else {
-                    refusal = Some(format!("its frames of pack {} contradict it", pack.id));
+                    let reason = format!("its frames of pack {} contradict it", pack.id);
+                    refusal = Some((reason, None));
                     break 'packs;
                 };
                 let known = known.or_else(|| {
@@ -98,10 +99,9 @@ impl<'a> Plan<'a> {
                 match known {
                     Some((no, bytes)) if bytes == table.bytes => numbers.push(no),
                     Some(_) => {
-                        refusal = Some(format!(
-                            "it describes pack {} otherwise than another segment",
-                            pack.id
-                        ));
+                        let reason =
+                            format!("it describes pack {} otherwise than another segment", pack.id);
+                        refusal = Some((reason, Some(pack.id)));
                         break 'packs;
                     }
                     None => {

@@ -18,6 +18,7 @@ use super::place::DirectoryPlace;
 use crate::base::{Cancel, Error, ErrorKind, Problems, Progress, Result};
 use crate::format::entry::{Entry, EntryKind, TreeRef, flags};
 use crate::repo::reader::Reader;
+use crate::repo::tree::DEPTH_MAX;
 use crate::target::{Target, TargetDir};
 
 /// One restore into one target.
@@ -191,7 +192,7 @@ impl<'a> Walker<'a> {
                 self.report_hidden(&path);
             }
             if is_dir {
-                self.directory(levels, parent, merged, path.len());
+                self.directory(levels, parent, merged, &path);
             } else if let Some(parent) = parent {
                 self.entries.restore(&parent, merged.entry, merged.component)?;
                 parent.release(self.reports);
@@ -206,16 +207,23 @@ impl<'a> Walker<'a> {
         levels: &mut Vec<Level<'a>>,
         parent: Option<Arc<DirectoryPlace>>,
         merged: Merged,
-        path_len: usize,
+        path: &[u8],
     ) {
         let Merged { entry, trees, .. } = merged;
+        if levels.len() > DEPTH_MAX {
+            let path = crate::base::text::escape(path);
+            let message =
+                format!("could not restore {path}: it lies deeper than {DEPTH_MAX} directories");
+            self.reports.report(Error::new(ErrorKind::Unsupported, message));
+            return parent.into_iter().for_each(|parent| parent.release(self.reports));
+        }
         let expected = self.expected(&entry);
         let merge = Merge::new(self.job.reader, &trees);
         let mut level = Level {
             place: None,
             entry: Some(entry),
             merge,
-            path_len,
+            path_len: path.len(),
             expected,
             is_given_up: false,
         };

@@ -150,7 +150,8 @@ impl Repository {
     /// # Errors
     /// [`ErrorKind::Full`] when there are 64 already.
     pub fn add_slot(&self, secret: &Secret, cost: KdfCost, label: &Label) -> Result<SlotId> {
-        if list_names(&*self.backend, ObjectKind::Key)?.len() >= SLOT_COUNT_MAX {
+        let slots = list(&*self.backend, ObjectKind::Key)?.into_iter();
+        if slots.filter(|slot| slot.len == SLOT_LEN as u64).count() >= SLOT_COUNT_MAX {
             return Err(Error::new(ErrorKind::Full, "a repository has room for 64 key slots")
                 .hint("Remove one with `parados key remove ID`."));
         }

@@ -8,12 +8,15 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::access::list;
-use super::{Repository, adopt, damaged, is_missing, session, witness};
+use super::trust::{self, Judge, Verdict};
+use super::{Repository, adopt, damaged, is_missing, session};
 use crate::backend::Listed;
-use crate::base::{ChunkId, Error, PackId, Result, SegmentId, SessionId};
+use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
-use crate::index::{Alive, Cache, Notice, PackNo, PackRecord, Place, RowKey, Rows, Segment};
+use crate::index::{
+    Alive, Cache, Notice, PackNo, PackRecord, Place, Refused, RowKey, Rows, Segment,
+};
 use crate::seal::segment;
 
 /// Segments that are fetched and applied at a time; each is a few MiB.
@@ -23,6 +26,8 @@ const FETCH_COUNT: usize = 16;
 const FETCH_BYTES: u64 = 64 << 20;
 /// Between two looks for chunks that are missing, of which there may be millions.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(30);
+/// How often the index is filled again without segments that proved false.
+const JUDGMENT_COUNT_MAX: usize = 8;
 
 /// Where chunks are.
 pub struct Chunks {
@@ -41,11 +46,12 @@ struct Inner {
     segments: HashSet<SegmentId>,
     /// Packs as listed; absent for a reader, which finds out by reading.
     alive: Option<Alive>,
+    /// They were listed, and have to be again when their numbers are void.
+    is_listed: bool,
     doomed: HashSet<PackId>,
     has_adopted: bool,
     /// Segments that say of packs what is not true.
     distrusted: HashSet<SegmentId>,
-    has_compared: bool,
 }
 
 /// A copy of a chunk, with how to read it.
@@ -65,14 +71,15 @@ impl Chunks {
     /// # Errors
     /// When segments cannot be listed. One that cannot be read is a problem instead.
     pub fn open(repository: Arc<Repository>, cache: Cache) -> Result<Self> {
+        let distrusted = trust::decode_distrusted(cache.meta_get(trust::DISTRUSTED_KEY));
         let inner = Inner {
             cache,
             segments: HashSet::new(),
             alive: None,
+            is_listed: false,
             doomed: HashSet::new(),
             has_adopted: false,
-            distrusted: HashSet::new(),
-            has_compared: false,
+            distrusted,
         };
         let chunks = Self {
             repository,
@@ -151,11 +158,10 @@ impl Chunks {
     pub fn list_packs(&self, doomed: &HashSet<PackId>) -> Result<()> {
         let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
         inner.doomed.clone_from(doomed);
+        inner.is_listed = true;
         let listing = self.listed_packs()?;
         let Err(error) = Self::compare_alive(&mut inner, &listing) else { return Ok(()) };
-        self.start_anew(&mut inner, &error);
-        self.fill_or_recover(&mut inner)?;
-        Self::compare_alive(&mut inner, &listing)
+        self.recover(&mut inner, &error)
     }
 
     /// Whether a pack that segments name is missing, too short or too long, or doomed: then nothing
@@ -309,25 +315,42 @@ impl Chunks {
     }
 
     fn recover(&self, inner: &mut Inner, error: &Error) -> Result<()> {
-        let was_listed = inner.alive.is_some();
         self.start_anew(inner, error);
-        self.fill_or_recover(inner)?;
-        if was_listed {
-            let listing = self.listed_packs()?;
-            Self::compare_alive(inner, &listing)?;
-        }
-        Ok(())
+        self.fill_or_recover(inner)
     }
 
     fn fill_or_recover(&self, inner: &mut Inner) -> Result<()> {
         // That the backend does not answer is no fault of the cache.
         let listing = list(&**self.repository.backend(), ObjectKind::Index)?;
-        let Err(error) = self.fill(inner, &listing) else { return Ok(()) };
-        self.start_anew(inner, &error);
-        let Err(error) = self.fill(inner, &listing) else { return Ok(()) };
-        // The second recovery ends in memory, which does not fail.
-        self.start_anew(inner, &error);
-        self.fill(inner, &listing)
+        for round in 1.. {
+            let refusals = match self.fill(inner, &listing) {
+                Ok(refusals) => refusals,
+                Err(error) => {
+                    self.start_anew(inner, &error);
+                    self.fill(inner, &listing).or_else(|error| {
+                        // The second recovery ends in memory, which does not fail.
+                        self.start_anew(inner, &error);
+                        self.fill(inner, &listing)
+                    })?
+                }
+            };
+            let misled = match round {
+                ..=JUDGMENT_COUNT_MAX => self.find_misleading(inner, &listing, &refusals)?,
+                _ => None,
+            };
+            let Some(error) = misled else {
+                for Refused { segment, error, .. } in refusals {
+                    self.report_once(segment, error);
+                }
+                break;
+            };
+            self.start_anew(inner, &error);
+        }
+        if inner.is_listed && inner.alive.is_none() {
+            let listing = self.listed_packs()?;
+            Self::compare_alive(inner, &listing)?;
+        }
+        Ok(())
     }
 
     /// Gives up the index, and with it every number of a pack and what packs said themselves.
@@ -338,15 +361,16 @@ impl Chunks {
         inner.has_adopted = false;
     }
 
-    fn fill(&self, inner: &mut Inner, listing: &[Listed]) -> Result<()> {
+    /// Takes in what is listed, and returns what contradicts it.
+    fn fill(&self, inner: &mut Inner, listing: &[Listed]) -> Result<Vec<Refused>> {
         let applied = inner.cache.index().segments()?;
         let mut wanted = Vec::new();
         let mut listed = HashSet::new();
         let mut refusals = Vec::new();
-        let mut contested = HashSet::new();
         for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
             if inner.distrusted.contains(&id) {
+                self.report_once(id, trust::false_segment(&object.name));
                 continue;
             }
             listed.insert(id);
@@ -390,67 +414,82 @@ impl Chunks {
                     }
                 }
             }
-            for (_, segment) in &segments {
+            let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
+            let refused = inner.cache.index().apply_many(&borrowed)?;
+            let refused_ids: HashSet<_> = refused.iter().map(|refused| refused.segment).collect();
+            listed.retain(|id| !refused_ids.contains(id));
+            // What is not believed takes the place of nothing.
+            for (_, segment) in segments.iter().filter(|(id, _)| !refused_ids.contains(id)) {
                 for superseded in &segment.fence.supersedes {
                     listed.remove(superseded);
                 }
             }
-            let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
-            for refused in inner.cache.index().apply_many(&borrowed)? {
-                listed.remove(&refused.segment);
-                let segments = segments.iter().filter(|(id, _)| *id == refused.segment);
-                let packs = segments.flat_map(|(_, segment)| &segment.fence.packs);
-                contested.extend(packs.map(|pack| pack.id));
-                refusals.push(refused);
-            }
-        }
-        if !refusals.is_empty() && !inner.has_compared {
-            inner.has_compared = true;
-            if self.distrust(inner, listing, &contested)? {
-                // An index that believed a lie is as good as one that failed.
-                return Err(refusals.swap_remove(0).error);
-            }
-        }
-        for refused in refusals {
-            self.report_once(refused.segment, refused.error);
+            refusals.extend(refused);
         }
         inner.segments = listed;
-        Ok(())
+        Ok(refusals)
     }
 
-    /// Finds out which of several segments tells the truth about packs that they describe
-    /// otherwise, by the headers of the packs. The index believes the first one it meets. Says
-    /// whether that was a mistake.
-    fn distrust(
+    /// Finds out by the headers of packs who tells the truth where segments contradict each other,
+    /// since the index believes the first one it meets. An error when the index was misled: it has
+    /// to be filled again.
+    fn find_misleading(
         &self,
         inner: &mut Inner,
         listing: &[Listed],
-        contested: &HashSet<PackId>,
-    ) -> Result<bool> {
-        let packs: HashMap<PackId, u64> =
-            self.listed_packs()?.into_iter().filter(|(id, _)| contested.contains(id)).collect();
+        refusals: &[Refused],
+    ) -> Result<Option<Error>> {
         let index = inner.cache.index();
+        // One that was told to be false after it was applied.
+        for id in &inner.distrusted {
+            if index.packs_of(id)?.is_some() {
+                return Ok(Some(Error::new(ErrorKind::Damaged, "it holds a false segment")));
+            }
+        }
+        let contested: HashSet<PackId> = refusals.iter().filter_map(|r| r.contested).collect();
+        if contested.is_empty() {
+            return Ok(None);
+        }
+        let lens: HashMap<PackId, u64> =
+            self.listed_packs()?.into_iter().filter(|(id, _)| contested.contains(id)).collect();
+        let judge = Judge::of_few(&self.repository, &lens);
         let mut numbers = HashSet::new();
-        for pack in contested {
+        for pack in &contested {
             numbers.extend(index.pack_no(pack)?);
         }
-        let mut was_believed = false;
+        let refused: HashSet<SegmentId> = refusals.iter().map(|r| r.segment).collect();
+        let mut misled = None;
+        let mut liars = Vec::new();
         for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
             let believed = index.packs_of(&id)?;
-            if believed.as_ref().is_some_and(|packs| packs.iter().all(|no| !numbers.contains(no))) {
+            let is_concerned = match &believed {
+                Some(packs) => packs.iter().any(|no| numbers.contains(no)),
+                None => refused.contains(&id),
+            };
+            if !is_concerned {
                 continue;
             }
-            let origin = (session, sequence);
-            if let Some(liar) =
-                witness::contradicted(&self.repository, &object.name, origin, &packs)?
-            {
-                self.report_once(id, liar.error);
-                inner.distrusted.insert(id);
-                was_believed |= believed.is_some();
+            match judge.verdict(&object.name, (session, sequence))? {
+                Verdict::False(_) => liars.push((id, trust::false_segment(&object.name))),
+                // The index believed another one, which may be gone by now.
+                Verdict::True if believed.is_none() => misled = Some(id),
+                Verdict::True | Verdict::Unknown => {}
             }
         }
-        Ok(was_believed)
+        let has_liars = !liars.is_empty();
+        for (id, error) in liars {
+            inner.distrusted.insert(id);
+            self.report_once(id, error);
+        }
+        if has_liars {
+            let record = trust::encode_distrusted(&inner.distrusted);
+            inner.cache.meta_put(trust::DISTRUSTED_KEY, &record);
+        }
+        Ok(misled.map(|id| {
+            let message = format!("it contradicts index segment {id}, which tells the truth");
+            Error::new(ErrorKind::Damaged, message)
+        }))
     }
 
     fn fetch(&self, name: &ObjectName, origin: (SessionId, u32)) -> Result<Option<Segment>> {

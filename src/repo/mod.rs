@@ -17,7 +17,7 @@ pub mod snapshots;
 #[cfg(test)]
 mod testing;
 pub mod tree;
-pub mod witness;
+pub mod trust;
 
 use std::sync::Arc;
 

@@ -126,7 +126,7 @@ impl Snapshots {
         } else if !self.all.is_empty() {
             Error::new(ErrorKind::Clock, "every snapshot is dated later than now")
                 .hint("Check the clock of this host, or select one by its id.")
-        } else if !self.problems.is_empty() {
+        } else if self.unreadable_count > 0 {
             not_found("no snapshot can be read".to_owned())
                 .hint("Run `parados check` to see what is damaged.")
         } else {
@@ -271,8 +271,7 @@ mod tests {
         let empty = Snapshots::default();
         let error = select(&empty, "latest", Filter::default()).expect_err("there is none");
         assert_eq!(error.message, "there is no snapshot yet");
-        let unreadable = Error::new(ErrorKind::Damaged, "snapshot x is damaged");
-        let damaged = Snapshots { problems: vec![unreadable], ..Snapshots::default() };
+        let damaged = Snapshots { unreadable_count: 1, ..Snapshots::default() };
         let error = select(&damaged, "latest", Filter::default()).expect_err("there is none");
         assert_eq!(error.message, "no snapshot can be read");
     }

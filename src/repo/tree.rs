@@ -11,11 +11,11 @@ use crate::seal::keys::Keyring;
 
 /// Deepest directory that is walked. A source ends at 1,024.
 pub const DEPTH_MAX: usize = 2048;
-/// Most entries of one walk through all directories.
+/// Most entries of one walk through all directories: no ext4 has more files than 2^32.
 ///
 /// A few nodes can stand for any number of entries, each directory holding the next one twice. As
 /// each node is held to the sums that its parent promised, the top of a tree tells the true number.
-pub const WALK_COUNT_MAX: u64 = 100_000_000;
+pub const WALK_COUNT_MAX: u64 = 1 << 32;
 
 /// Refuses a tree of more entries than one walk goes through.
 ///

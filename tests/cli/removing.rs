@@ -109,7 +109,7 @@ fn what_could_not_be_backed_up_is_not_removed() {
         world.become_nobody();
     }
     for name in ["secret", "closed"] {
-        fs::set_permissions(source.join(name), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(source.join(name), fs::Permissions::from_mode(0o000)).unwrap();
     }
     world.expect(3, &["backup", "source"]);
     put_back(&world, &source);

@@ -21,7 +21,7 @@ use crate::numbers::publish;
 use crate::world::{Case, Look, OPERATIONS, Operation, Thing, World, look, secret};
 
 /// Levels of a tree of which every directory holds the next one twice.
-const DOUBLING_COUNT: usize = 30;
+const DOUBLING_COUNT: usize = 40;
 /// Directories in each other, beyond what any source has.
 const DEPTH: usize = 5000;
 /// Names in one directory.

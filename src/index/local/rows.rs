@@ -23,6 +23,16 @@ impl Store {
         self.forgive("read", found).flatten()
     }
 
+    /// Every meta record that can be read.
+    pub(in crate::index) fn metas(&self) -> Vec<(String, Vec<u8>)> {
+        let records = self.db.iterator_cf(self.family(META), rocksdb::IteratorMode::Start);
+        let readable = records.map_while(std::result::Result::ok);
+        // That of the store itself starts with a zero.
+        let ours = readable.filter(|(key, _)| key.first() != Some(&0));
+        ours.filter_map(|(key, value)| Some((String::from_utf8(key.into()).ok()?, value.into())))
+            .collect()
+    }
+
     /// Writes a meta record.
     pub(in crate::index) fn meta_put(&self, key: &str, bytes: &[u8]) {
         if self.is_owner {

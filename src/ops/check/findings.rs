@@ -1,0 +1,104 @@
+//! What a check found, with what to do about it.
+
+use std::collections::BTreeMap;
+
+use crate::base::Error;
+use crate::format::ObjectName;
+
+/// Most affected paths that a finding names.
+pub(super) const AFFECTED_COUNT_MAX: usize = 20;
+
+/// Something that is not as it should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The object.
+    pub object: String,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+    /// Paths in snapshots that cannot be restored whole because of it, the first few.
+    pub affected: Vec<String>,
+}
+
+/// Findings by object, in the order they came.
+#[derive(Default)]
+pub(super) struct Findings(BTreeMap<String, Finding>);
+
+impl Findings {
+    pub(super) fn add(&mut self, name: &ObjectName, message: String) -> &mut Finding {
+        let object = format!("{} {name}", name.kind().noun());
+        self.add_named(object, message)
+    }
+
+    pub(super) fn add_named(&mut self, object: String, message: String) -> &mut Finding {
+        self.0.entry(object.clone()).or_insert_with(|| Finding {
+            object,
+            message,
+            hint: String::new(),
+            affected: Vec::new(),
+        })
+    }
+
+    pub(super) fn add_error(&mut self, error: &Error) {
+        let object = error.object.clone().unwrap_or_else(|| error.message.clone());
+        let finding = self.add_named(object, cause(error));
+        if let Some(hint) = &error.hint
+            && !hint.contains("parados check")
+        {
+            finding.hint.clone_from(hint);
+        }
+    }
+
+    /// As [`Self::affect`], for the object that an error is about.
+    pub(super) fn affect_by(&mut self, error: &Error, path: String) {
+        let object = error.object.clone().unwrap_or_else(|| error.message.clone());
+        self.affect(object, &cause(error), path);
+    }
+
+    pub(super) fn affect(&mut self, object: String, message: &str, path: String) {
+        let finding = self.add_named(object, message.to_owned());
+        if finding.affected.len() < AFFECTED_COUNT_MAX {
+            finding.affected.push(path);
+        }
+    }
+
+    pub(super) fn finish(self) -> Vec<Finding> {
+        let mut all: Vec<Finding> = self.0.into_values().collect();
+        for finding in &mut all {
+            if finding.hint.is_empty() {
+                finding.hint = if finding.affected.is_empty() {
+                    "No file in any snapshot needs it.".to_owned()
+                } else {
+                    "Back up the sources again from this host: what they still have is stored anew."
+                        .to_owned()
+                };
+            }
+        }
+        all.sort_by_key(|finding| std::cmp::Reverse(finding.affected.len()));
+        all
+    }
+}
+
+/// What is wrong, without the object.
+pub(super) fn cause(error: &Error) -> String {
+    match &error.source {
+        Some(source) => source.to_string(),
+        None => error.message.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn findings_that_cost_files_come_first() {
+        let mut findings = Findings::default();
+        findings.add_named("a".into(), "odd".into());
+        findings.affect("b".into(), "gone", "snapshot 1: /x".into());
+        let all = findings.finish();
+        assert_eq!((all[0].object.as_str(), all[1].object.as_str()), ("b", "a"));
+        assert!(all[1].hint.contains("No file"));
+    }
+}

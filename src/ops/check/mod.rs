@@ -1,0 +1,158 @@
+//! Finds out whether a repository is whole.
+
+mod absent;
+mod data;
+mod findings;
+mod remembered;
+mod walk;
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use absent::{find_hidden, find_lost_segments};
+use data::{find_false_segments, is_contradiction, read_packs};
+pub use findings::Finding;
+use findings::{Findings, cause};
+use walk::Walker;
+
+use super::{DAMAGED_KEY, Run, closing_notices, encode_packs, known_config, open_chunks};
+use crate::base::text::escape;
+use crate::base::{PackId, Result};
+use crate::format::ObjectName;
+use crate::index::{Cache, CacheOptions, Scratch};
+use crate::pipeline::budget::Budget;
+use crate::repo::Repository;
+use crate::repo::examine::examine;
+use crate::repo::reader::Reader;
+use crate::repo::snapshots::Snapshots;
+use crate::repo::trust;
+
+/// What to check.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whether to read every pack.
+    pub read_data: bool,
+    /// Directory of the local cache; the check itself reads every segment anew.
+    pub cache_dir: Option<PathBuf>,
+    /// Bound on memory in bytes.
+    pub max_memory: u64,
+}
+
+/// What was checked, and what was found.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Damage, worst first.
+    pub findings: Vec<Finding>,
+    /// What a person may want to know.
+    pub notices: Vec<String>,
+    /// Snapshots that were walked.
+    pub snapshot_count: u64,
+    /// Packs that are indexed or listed.
+    pub pack_count: u64,
+    /// Tree nodes and chunks of files that were looked up; one of many files counts once as long
+    /// as it is remembered.
+    pub chunk_count: u64,
+    /// Bytes of packs that were read.
+    pub read_bytes: u64,
+}
+
+/// Checks that every snapshot can be restored; with `read_data` by reading every byte.
+///
+/// # Errors
+/// When the repository cannot be listed. Damage is a finding.
+pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
+    let mut report = Report::default();
+    let snapshots = Snapshots::read(repository)?;
+    let mut findings = Findings::default();
+    for error in &snapshots.problems {
+        findings.add_error(error);
+    }
+    find_hidden(&snapshots, &mut findings);
+    find_lost_segments(repository, &snapshots, &mut findings)?;
+    let examined = examine(repository)?;
+    for error in &examined.problems {
+        findings.add_error(error);
+    }
+    if examined.junk_count > 0 {
+        report.notices.push(format!(
+            "{} among the objects are none, and are left alone: {}",
+            examined.junk_count,
+            escape(examined.junk.join(", ").as_bytes())
+        ));
+    }
+    let cache = || CacheOptions::new(options.cache_dir.clone(), repository.config().repository);
+    if let Err(error) = known_config::compare_with(&Cache::open(cache()).0, repository) {
+        findings.add_error(&error);
+    }
+    // A cache could hide that a segment is gone, so the index is built from what is there; on the
+    // disk where that can be, because memory is bounded and repositories are not.
+    let scratch = options.cache_dir.as_ref().and_then(|dir| Scratch::make(dir).ok());
+    let (chunks, notices) = open_chunks(repository, scratch.as_ref().map(Scratch::path), run)?;
+    report.notices.extend(notices);
+    for error in run.problems.take() {
+        findings.add_error(&error);
+    }
+    chunks.list_packs(&HashSet::new())?;
+    let packs = chunks.packs()?;
+    let unindexed = chunks.unindexed_packs();
+    report.pack_count = (packs.len() + unindexed.len()) as u64;
+    for (id, listed_len) in chunks.missing_packs() {
+        let message = match listed_len {
+            None => "it is missing".to_owned(),
+            Some(len) => format!("it has {len} bytes, which is not what was stored"),
+        };
+        findings.add(&ObjectName::pack(id), message);
+    }
+    if !unindexed.is_empty() {
+        report.notices.push(format!(
+            "{} packs are in no index segment: an interrupted run left them",
+            unindexed.len()
+        ));
+    }
+    let mut damaged = HashSet::new();
+    if options.read_data {
+        let alive = packs.iter().copied().filter(|(id, _)| chunks.is_alive(id));
+        let all: Vec<_> = alive.chain(unindexed).collect();
+        let mut lens: HashMap<PackId, u64> = all.iter().copied().collect();
+        let budget = Budget::new((options.max_memory / 2) as usize);
+        let read = read_packs(repository, &chunks, all, &budget, run)?;
+        for (id, error) in &read.damaged {
+            findings.add(&ObjectName::pack(*id), cause(error));
+        }
+        damaged.extend(read.damaged.iter().map(|(id, _)| *id));
+        let (known, _) = Cache::open(cache());
+        if !damaged.is_empty() {
+            known.meta_put(DAMAGED_KEY, &encode_packs(damaged.iter()));
+        }
+        // What is not itself is no witness.
+        for (id, _) in read.damaged.iter().filter(|(_, error)| !is_contradiction(error)) {
+            lens.remove(id);
+        }
+        let mut distrusted = trust::decode_distrusted(known.meta_get(trust::DISTRUSTED_KEY));
+        for (name, segment, packs) in find_false_segments(repository, &lens, &budget, run)? {
+            let finding = findings.add(&name, cause(&trust::false_segment(&name)));
+            finding.hint =
+                "This host no longer relies on it. Find out who has the keys; then back \
+                            up the sources again, and what they still have is stored anew."
+                    .to_owned();
+            damaged.extend(packs);
+            distrusted.insert(segment);
+        }
+        if !distrusted.is_empty() {
+            known.meta_put(trust::DISTRUSTED_KEY, &trust::encode_distrusted(&distrusted));
+        }
+        report.read_bytes = read.bytes;
+    }
+    let reader = Reader::new(repository, &chunks);
+    let mut walker = Walker::new(&reader, run, damaged, options.max_memory, &mut findings);
+    for committed in &snapshots.all {
+        run.cancel.check()?;
+        walker.snapshot(committed)?;
+        report.snapshot_count += 1;
+    }
+    report.chunk_count = walker.count();
+    report.findings = findings.finish();
+    closing_notices(&chunks, &mut report.notices);
+    Ok(report)
+}
