@@ -33,6 +33,9 @@ pub(super) struct Plan<'a> {
     pub(super) refused: Vec<Refused>,
 }
 
+/// Why a segment is refused, with the pack that another one describes otherwise.
+type Refusal = (String, Option<PackId>);
+
 /// A segment whose packs have numbers.
 #[derive(Debug)]
 pub(super) struct Numbered<'a> {
@@ -77,7 +80,7 @@ impl<'a> Plan<'a> {
         known: &dyn Known,
         next: u32,
         fresh: &mut HashMap<PackId, usize>,
-    ) -> Result<std::result::Result<Vec<PackNo>, (String, Option<PackId>)>> {
+    ) -> Result<std::result::Result<Vec<PackNo>, Refusal>> {
         if let Some(reason) = flaw(segment) {
             return Ok(Err((reason.to_owned(), None)));
         }
