@@ -47,7 +47,9 @@ fn generic(at: Box<At>, source: Cause) -> BackendError {
         Some(408 | 429 | 500 | 502..=504) => BackendError::Offline { at, source: Some(source) },
         Some(405 | 501) => unsupported(at, source),
         Some(_) => BackendError::Other { at, source: Some(source) },
-        None if is_lost(source.as_ref()) => BackendError::Offline { at, source: Some(source) },
+        None if is_lost(source.as_ref()) => {
+            BackendError::Offline { at, source: Some(innermost(source.as_ref())) }
+        }
         None => BackendError::Other { at, source: Some(source) },
     }
 }
@@ -88,6 +90,11 @@ fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
         let text = error.to_string();
         ["XMinioStorageFull", "<Code>QuotaExceeded<"].iter().any(|code| text.contains(code))
     })
+}
+
+/// The last of a chain of causes, whose every link repeats the request and the links behind it.
+fn innermost(error: &(dyn std::error::Error + 'static)) -> Cause {
+    chain(error).last().map_or_else(String::new, ToString::to_string).into()
 }
 
 /// Whether the connection was not made, was lost, or gave no sense.
