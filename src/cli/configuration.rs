@@ -71,7 +71,24 @@ fn read_one(path: &Path) -> Result<Option<Configuration>> {
         // The directory a command is started in must not decide which file this is.
         *named = named.take().map(|path| directory.join(path));
     }
+    let repository = configuration.repository.take();
+    configuration.repository = repository.map(|text| anchored(text, directory));
     Ok(Some(configuration))
+}
+
+/// A location of which a relative path starts at `directory`.
+fn anchored(text: String, directory: &Path) -> String {
+    let (scheme, path) = match text.strip_prefix("local:") {
+        Some(path) => ("local:", path),
+        // Whatever has a scheme is no path, or none that we know.
+        None if text.split('/').next().is_some_and(|first| first.contains(':')) => return text,
+        None => ("", &text[..]),
+    };
+    // A directory that is not UTF-8 cannot stand before text; the path is then what it was.
+    match directory.join(path).to_str() {
+        Some(joined) if !path.is_empty() => format!("{scheme}{joined}"),
+        _ => text,
+    }
 }
 
 fn is_absent(error: &std::io::Error) -> bool {
@@ -81,4 +98,27 @@ fn is_absent(error: &std::io::Error) -> bool {
 
 fn line_of(text: &str, at: usize) -> usize {
     text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_relative_path_starts_at_the_directory_of_the_file() {
+        for (text, expected) in [
+            ("repo", "/etc/parados/repo"),
+            ("../a:b/c", "/etc/parados/../a:b/c"),
+            ("local:repo", "local:/etc/parados/repo"),
+            ("/srv/repo", "/srv/repo"),
+            ("local:/srv/repo", "local:/srv/repo"),
+            ("s3:http://host/bucket", "s3:http://host/bucket"),
+            ("s3://bucket/prefix", "s3://bucket/prefix"),
+            ("azure:container:/prefix", "azure:container:/prefix"),
+            ("sftp:host:path", "sftp:host:path"),
+            ("", ""),
+        ] {
+            assert_eq!(anchored(text.to_owned(), Path::new("/etc/parados")), expected);
+        }
+    }
 }
