@@ -65,7 +65,8 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "DIR", conflicts_with = "no_cache")]
     pub(crate) cache_dir: Option<PathBuf>,
 
-    /// Keep no cache on this host; the index is held in memory then, beside --max-memory
+    /// Keep no cache on this host; the index is held in memory then, beside --max-memory, and a
+    /// backup reads every file again and calls it new
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 

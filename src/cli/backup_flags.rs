@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use super::environment::Environment;
 use super::identity;
-use crate::base::{Error, ErrorKind, Result, Timestamp};
+use crate::base::{Clock, Error, ErrorKind, Result, SystemClock, Timestamp};
 use crate::ops::backup::{LEVEL, READ_CONCURRENCY};
 use crate::source::Comparison;
 
@@ -131,7 +131,13 @@ impl BackupFlags {
             Error::new(ErrorKind::Usage, format!("{text:?} is no time"))
                 .hint("Write it as \"2012-11-01 22:08:41\" or \"2012-11-01T22:08:41Z\", or `now`.")
         };
-        Timestamp::parse(text).map(Some).ok_or_else(refuse)
+        let time = Timestamp::parse(text).ok_or_else(refuse)?;
+        if time > SystemClock.now() {
+            return Err(Error::new(ErrorKind::Usage, format!("{text:?} is later than now")).hint(
+                "A snapshot from the future would be neither latest nor parent of a backup.",
+            ));
+        }
+        Ok(Some(time))
     }
 
     /// How files are compared. Where inodes are not kept, ctimes are not either.

@@ -38,6 +38,12 @@ pub(crate) fn read(
         also(text).map_or(Ok(()), |second| patterns.add(&second)).map_err(refuse)
     };
     for text in given.typed {
+        if text.is_empty() {
+            // An unset variable of a shell must not select everything, or nothing.
+            let message = format!("a pattern of {} is empty", given.option);
+            return Err(Error::new(ErrorKind::Usage, message)
+                .hint("Leave the option out, or check the variable that stands there."));
+        }
         add(text.as_bytes(), &format!("of {}", given.option))?;
     }
     for path in given.files {

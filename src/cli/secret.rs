@@ -5,6 +5,7 @@ use std::io::{BufRead, IsTerminal, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::termios::QueueSelector;
 use zeroize::{Zeroize, Zeroizing};
 
 use super::descriptor;
@@ -213,6 +214,10 @@ fn recovery_code() -> Result<Secret> {
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
+    // What was typed while the last one was tried was seen on the screen, and is no secret.
+    if let Ok(terminal) = std::fs::File::open("/dev/tty") {
+        let _flushed = rustix::termios::tcflush(&terminal, QueueSelector::IFlush);
+    }
     let text = rpassword::prompt_password(prompt)
         .map_err(|error| Error::io("could not ask on the terminal", error))?;
     Ok(Zeroizing::new(text.into_bytes()))

@@ -12,7 +12,9 @@ use crate::seal::slot::{self, Secret};
 /// # Errors
 /// When they cannot be listed.
 pub fn list(repository: &Repository) -> Result<(LabeledSlots, Vec<Error>)> {
-    repository.slots()
+    let (mut slots, problems) = repository.slots()?;
+    slots.sort_by_key(|(slot, label)| (label.created, slot.id));
+    Ok((slots, problems))
 }
 
 /// Adds a slot that `secret` opens.
@@ -63,7 +65,8 @@ pub fn remove(repository: &Repository, prefix: &str, opened_with: &Secret) -> Re
     Ok(slot.id)
 }
 
-/// Replaces the slot that `opened_with` opens by one that `new` opens.
+/// Replaces the slot that `opened_with` opens by one that `new` opens; a name stays that `label`
+/// does not replace.
 ///
 /// # Errors
 /// When the new slot cannot be stored; the old one is still there then.
@@ -74,14 +77,15 @@ pub fn passwd(
     label: &Label,
 ) -> Result<SlotId> {
     let (slots, _) = repository.slots()?;
-    let old: Vec<SlotId> = slots
-        .iter()
-        .filter(|(slot, _)| slot::open(slot, opened_with).is_ok())
-        .map(|(slot, _)| slot.id)
-        .collect();
-    let id = add(repository, new, label)?;
-    for old in old {
-        repository.backend().delete(&ObjectName::key(old))?;
+    let old: Vec<_> =
+        slots.iter().filter(|(slot, _)| slot::open(slot, opened_with).is_ok()).collect();
+    let mut label = label.clone();
+    if let Some((_, before)) = old.first().filter(|_| label.text.is_empty()) {
+        label.text.clone_from(&before.text);
+    }
+    let id = add(repository, new, &label)?;
+    for (slot, _) in old {
+        repository.backend().delete(&ObjectName::key(slot.id))?;
     }
     Ok(id)
 }

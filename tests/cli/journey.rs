@@ -88,6 +88,13 @@ fn keys_come_and_go() {
     error: could not open the repository at <world>/repository: the key file does not belong to it
     hint: Try again, or use another key: `--key-file`, or a recovery code.
     ");
+    // A name goes over to the key that takes the place.
+    let passwd = ["key", "passwd", "--new-key-file", "fourth"];
+    world.ok(&[&passwd[..], &["--label", "at home"]].concat());
+    world.set("PARADOS_KEY_FILE", world.at("fourth"));
+    world.ok(&["key", "passwd", "--new-key-file", "fifth"]);
+    world.set("PARADOS_KEY_FILE", world.at("fifth"));
+    assert_eq!(world.ok(&["key", "list", "--json"]).json().remove(0)[0]["label"], "at home");
     let last = world.ok(&["key", "list", "--json"]).json().remove(0)[0]["id"].clone();
     let error = world.error(2, &["key", "remove", last.as_str().unwrap()]);
     assert!(error.contains("is the last one"), "{error}");
@@ -96,7 +103,7 @@ fn keys_come_and_go() {
     world.unset("PARADOS_KEY_FILE");
     let answer = world.run_with(&code, &["snapshots", "--recovery-code"]);
     assert_eq!(answer.code, 0, "{}", answer.err);
-    let error = world.error(1, &["key", "add", "--key-file", "third", "--new-key-file", "second"]);
+    let error = world.error(1, &["key", "add", "--key-file", "fifth", "--new-key-file", "second"]);
     assert!(error.contains("there is a file second already"), "{error}");
 }
 

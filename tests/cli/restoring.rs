@@ -116,6 +116,10 @@ fn requests_that_make_no_sense_are_refused() {
     assert!(error.contains("would ruin this system"), "{error}");
     world.expect(2, &["restore", &part, "-t", "back", "--include", "a", "--exclude", "b"]);
     world.expect(2, &["restore", &part, "-t", "back", "--dry-run", "--verify"]);
+    for option in ["--include", "--iexclude"] {
+        let error = world.error(2, &["restore", &part, "-t", "back", option, ""]);
+        assert!(error.contains("a pattern of --i"), "{error}");
+    }
     assert!(!world.at("back").exists());
 }
 

@@ -93,6 +93,8 @@ fn a_dry_run_and_an_unchanged_source_are_told_as_restic_tells_them() {
     let summary = world.ok(&["backup", "source", "--dry-run", "--json"]).json().pop().unwrap();
     assert_eq!((&summary["dry_run"], summary.get("snapshot_id")), (&true.into(), None));
     assert_eq!(world.objects(""), before);
+    let error = world.error(2, &["backup", "source", "--time", "2099-01-01 00:00:00"]);
+    assert!(error.contains("is later than now"), "{error}");
     let id = world.ok(&["backup", "source", "--json", "--time", "2012-11-01 22:08:41"]);
     let id = id.snapshot_id();
     let list = world.ok(&["snapshots", "--json"]).json().remove(0);
