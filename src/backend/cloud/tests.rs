@@ -266,7 +266,8 @@ fn a_lost_reply_to_a_create_is_found_to_be_our_own_object() {
 #[test]
 fn the_location_wins_over_the_environment() {
     let mut options = credentials();
-    let port = free_port();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("there is a port");
+    let port = listener.local_addr().expect("it has an address").port();
     let extra = [
         ("aws_endpoint_url_s3", "http://192.0.2.1:1"),
         ("aws_endpoint_url", "http://192.0.2.1:1"),
@@ -286,9 +287,17 @@ fn the_location_wins_over_the_environment() {
     };
     let cloud = s3(&location, bucket, &options, &tuning).expect("opened");
     let sealed = Sealed::from_store(Bytes::new());
-    let error = cloud.put(&ObjectName::config(1), &sealed).expect_err("nobody");
-    let text = crate::base::Error::from(error).to_string();
-    assert!(text.contains(&format!("127.0.0.1:{port}/bucket/config/1")), "{text}");
+    let asked = std::thread::spawn(move || {
+        let (mut connection, _) = listener.accept().expect("somebody calls");
+        let mut request = [0; 256];
+        let len = std::io::Read::read(&mut connection, &mut request).expect("it says something");
+        String::from_utf8_lossy(&request[..len]).into_owned()
+    });
+    cloud.put(&ObjectName::config(1), &sealed).expect_err("nobody answers");
+    // Whoever listens in vain is let go.
+    let _refused = std::net::TcpStream::connect(("127.0.0.1", port));
+    let asked = asked.join().expect("it listens to the end");
+    assert!(asked.starts_with("PUT /bucket/config/1 "), "{asked}");
 }
 
 #[test]
