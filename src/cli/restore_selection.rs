@@ -21,7 +21,9 @@ above something that is included is made only when there is something to put int
 
 A file of the target is never written to: what differs is built beside it from what both have in
 common and what has to be fetched, and takes its place in one step. Whoever stops or kills a restore
-finds the old file or the new one, and the same restore again fetches only what is missing. A file of
+finds the old file or the new one, and the same restore again fetches only what is missing. What is
+being built has a name that starts with `.parados-`; whoever does not restore again after a kill may
+delete it. A file of
 which something is lost in the repository does not replace one that is there; where there is none,
 the rest of it is restored, with zeros for what is lost.
 
