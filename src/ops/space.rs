@@ -2,19 +2,23 @@
 
 use std::collections::HashSet;
 
-use crate::base::{Cancel, Result};
+use crate::base::{Cancel, ErrorKind, Result};
 use crate::format::entry::{Entry, TreeRef};
 use crate::format::list::ChunkList;
 use crate::pipeline::merge::ComponentNo;
 use crate::repo::reader::Reader;
 use crate::repo::tree::Walk;
 
+/// Files with several names that are remembered, so that memory is bounded; further ones count as
+/// nothing.
+const REMEMBERED_COUNT_MAX: usize = 1 << 17;
+
 /// Bytes that `trees` take at least: a hole takes none, and a file with several names takes its bytes
 /// once. Stops counting past `enough`, so that the answer for a snapshot that does not fit comes
 /// soon. What cannot be read counts as nothing.
 ///
 /// # Errors
-/// When a person asked to stop.
+/// When a person asked to stop, or the backend does not answer.
 pub(super) fn bytes_at_least(
     reader: &Reader<'_>,
     trees: &[(ComponentNo, TreeRef)],
@@ -31,8 +35,13 @@ pub(super) fn bytes_at_least(
                 levels.pop();
                 continue;
             };
-            let Ok(entry) = next else { continue };
-            if entry.link.is_none_or(|group| groups.insert(group)) {
+            let entry = match next {
+                Ok(entry) => entry,
+                Err(error) if error.kind == ErrorKind::Offline => return Err(error),
+                Err(_) => continue,
+            };
+            let mut is_first = |group| groups.len() < REMEMBERED_COUNT_MAX && groups.insert(group);
+            if entry.link.is_none_or(&mut is_first) {
                 bytes = bytes.saturating_add(content_len(&entry));
             }
             if bytes > enough {
