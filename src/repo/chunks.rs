@@ -54,6 +54,23 @@ struct Inner {
     distrusted: HashSet<SegmentId>,
 }
 
+/// Packs that segments describe in several ways.
+#[derive(Default)]
+struct Dispute<'l> {
+    packs: HashSet<PackId>,
+    parties: Vec<Party<'l>>,
+    /// A segment that is not to be believed is applied.
+    holds_false: bool,
+}
+
+/// A segment that describes a disputed pack.
+struct Party<'l> {
+    name: &'l ObjectName,
+    origin: (SessionId, u32),
+    id: SegmentId,
+    is_believed: bool,
+}
+
 /// A copy of a chunk, with how to read it.
 #[derive(Clone, Debug)]
 pub struct Located {
@@ -323,19 +340,19 @@ impl Chunks {
         // That the backend does not answer is no fault of the cache.
         let listing = list(&**self.repository.backend(), ObjectKind::Index)?;
         for round in 1.. {
-            let refusals = match self.fill(inner, &listing) {
-                Ok(refusals) => refusals,
+            let (refusals, dispute) = match self.fill_and_look(inner, &listing) {
+                Ok(filled) => filled,
                 Err(error) => {
                     self.start_anew(inner, &error);
-                    self.fill(inner, &listing).or_else(|error| {
+                    self.fill_and_look(inner, &listing).or_else(|error| {
                         // The second recovery ends in memory, which does not fail.
                         self.start_anew(inner, &error);
-                        self.fill(inner, &listing)
+                        self.fill_and_look(inner, &listing)
                     })?
                 }
             };
             let misled = match round {
-                ..=JUDGMENT_COUNT_MAX => self.find_misleading(inner, &listing, &refusals)?,
+                ..=JUDGMENT_COUNT_MAX => self.settle(inner, &dispute)?,
                 _ => None,
             };
             let Some(error) = misled else {
@@ -351,6 +368,16 @@ impl Chunks {
             Self::compare_alive(inner, &listing)?;
         }
         Ok(())
+    }
+
+    fn fill_and_look<'l>(
+        &self,
+        inner: &mut Inner,
+        listing: &'l [Listed],
+    ) -> Result<(Vec<Refused>, Dispute<'l>)> {
+        let refusals = self.fill(inner, listing)?;
+        let dispute = Self::find_dispute(inner, listing, &refusals)?;
+        Ok((refusals, dispute))
     }
 
     /// Gives up the index, and with it every number of a pack and what packs said themselves.
@@ -430,66 +457,77 @@ impl Chunks {
         Ok(refusals)
     }
 
-    /// Finds out by the headers of packs who tells the truth where segments contradict each other,
-    /// since the index believes the first one it meets. An error when the index was misled: it has
-    /// to be filled again.
-    fn find_misleading(
-        &self,
-        inner: &mut Inner,
-        listing: &[Listed],
+    /// Finds what is disputed and who takes part. Only the index is asked.
+    fn find_dispute<'l>(
+        inner: &Inner,
+        listing: &'l [Listed],
         refusals: &[Refused],
-    ) -> Result<Option<Error>> {
+    ) -> Result<Dispute<'l>> {
         let index = inner.cache.index();
-        // One that was told to be false after it was applied.
+        let mut dispute = Dispute::default();
+        // One that was found to be false after it was applied.
         for id in &inner.distrusted {
-            if index.packs_of(id)?.is_some() {
-                return Ok(Some(Error::new(ErrorKind::Damaged, "it holds a false segment")));
-            }
+            dispute.holds_false |= index.packs_of(id)?.is_some();
         }
-        let contested: HashSet<PackId> = refusals.iter().filter_map(|r| r.contested).collect();
-        if contested.is_empty() {
-            return Ok(None);
+        dispute.packs.extend(refusals.iter().filter_map(|refused| refused.contested));
+        if dispute.packs.is_empty() {
+            return Ok(dispute);
         }
-        let lens: HashMap<PackId, u64> =
-            self.listed_packs()?.into_iter().filter(|(id, _)| contested.contains(id)).collect();
-        let judge = Judge::of_few(&self.repository, &lens);
         let mut numbers = HashSet::new();
-        for pack in &contested {
+        for pack in &dispute.packs {
             numbers.extend(index.pack_no(pack)?);
         }
         let refused: HashSet<SegmentId> = refusals.iter().map(|r| r.segment).collect();
-        let mut misled = None;
-        let mut liars = Vec::new();
         for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
             let believed = index.packs_of(&id)?;
-            let is_concerned = match &believed {
+            let is_party = match &believed {
                 Some(packs) => packs.iter().any(|no| numbers.contains(no)),
                 None => refused.contains(&id),
             };
-            if !is_concerned {
-                continue;
+            if is_party {
+                let (origin, is_believed) = ((session, sequence), believed.is_some());
+                dispute.parties.push(Party { name: &object.name, origin, id, is_believed });
             }
-            match judge.verdict(&object.name, (session, sequence))? {
-                Verdict::False(_) => liars.push((id, trust::false_segment(&object.name))),
+        }
+        Ok(dispute)
+    }
+
+    /// Finds out by the headers of packs who tells the truth, since the index believes the first
+    /// one it meets. An error when the index was misled: it has to be filled again.
+    fn settle(&self, inner: &mut Inner, dispute: &Dispute<'_>) -> Result<Option<Error>> {
+        let mut misled = dispute
+            .holds_false
+            .then(|| Error::new(ErrorKind::Damaged, "the local index holds a false segment"));
+        if dispute.parties.is_empty() {
+            return Ok(misled);
+        }
+        let packs = self.listed_packs()?.into_iter();
+        let lens: HashMap<_, _> = packs.filter(|(id, _)| dispute.packs.contains(id)).collect();
+        let judge = Judge::of_few(&self.repository, &lens);
+        let distrusted_count = inner.distrusted.len();
+        for party in &dispute.parties {
+            match judge.verdict(party.name, party.origin)? {
+                Verdict::False(_) => {
+                    inner.distrusted.insert(party.id);
+                    self.report_once(party.id, trust::false_segment(party.name));
+                }
                 // The index believed another one, which may be gone by now.
-                Verdict::True if believed.is_none() => misled = Some(id),
+                Verdict::True if !party.is_believed => {
+                    let message = format!(
+                        "the local index contradicts index segment {}, which tells the truth",
+                        party.id
+                    );
+                    misled = Some(Error::new(ErrorKind::Damaged, message));
+                }
                 Verdict::True | Verdict::Unknown => {}
             }
         }
-        let has_liars = !liars.is_empty();
-        for (id, error) in liars {
-            inner.distrusted.insert(id);
-            self.report_once(id, error);
-        }
-        if has_liars {
+        if inner.distrusted.len() > distrusted_count {
             let record = trust::encode_distrusted(&inner.distrusted);
             inner.cache.meta_put(trust::DISTRUSTED_KEY, &record);
         }
-        Ok(misled.map(|id| {
-            let message = format!("it contradicts index segment {id}, which tells the truth");
-            Error::new(ErrorKind::Damaged, message)
-        }))
+        Ok(misled)
     }
 
     fn fetch(&self, name: &ObjectName, origin: (SessionId, u32)) -> Result<Option<Segment>> {
