@@ -454,7 +454,8 @@ fn a_segment_that_lies_about_a_pack_hides_nothing_in_it() {
 /// that reads the data finds it, and the backup after that stores the chunk.
 #[test]
 fn a_poisoned_index_is_found_by_a_check_that_reads_the_data() {
-    let world = World::new();
+    let mut world = World::new();
+    world.cache_dir = Some(world.at("cache"));
     world.write("precious", "precious bytes that somebody wants to get rid of\n");
     let mut forge = Forge::new(&world);
     let content = b"precious bytes that somebody wants to get rid of\n";
@@ -471,4 +472,15 @@ fn a_poisoned_index_is_found_by_a_check_that_reads_the_data() {
     let answer: Answer = world.run(Operation::Check, id);
     assert!(answer.told().contains(&forge.session.to_hex()), "{}", answer.told());
     assert!(answer.told().contains("/source/precious"), "{}", answer.told());
+
+    // This host has learned whom not to believe, and goes on knowing it.
+    for _ in 0..2 {
+        let id = world.run(Operation::Backup, SessionId::new([0; 32])).snapshots[0];
+        let answer = world.run(Operation::Restore, id);
+        let restored = world.of_source(&answer.restored);
+        assert_eq!(restored.get("precious"), Some(&Thing::File(content.to_vec())));
+    }
+    let answer = world.run(Operation::Restore, id);
+    let restored = world.of_source(&answer.restored);
+    assert_eq!(restored.get("precious"), Some(&Thing::File(content.to_vec())));
 }

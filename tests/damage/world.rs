@@ -163,6 +163,8 @@ pub(crate) struct World {
     pub(crate) store: Arc<Memory>,
     pub(crate) scratch: Arc<TempDir>,
     restore_options: target::Options,
+    /// What one host keeps; without it, every operation is of a host of its own.
+    pub(crate) cache_dir: Option<PathBuf>,
 }
 
 impl World {
@@ -188,7 +190,7 @@ impl World {
         contents.iter().for_each(|(name, bytes)| store.plant(name, bytes.clone()));
         let restore_options =
             target::Options { owner: false, numeric_ids: true, xattrs: false, devices: false };
-        Self { store, scratch: Arc::clone(scratch), restore_options }
+        Self { store, scratch: Arc::clone(scratch), restore_options, cache_dir: None }
     }
 
     /// A path in the scratch directory.
@@ -222,7 +224,7 @@ impl World {
         Repository::open(backend, &mut |_| Ok(secret())).map(Arc::new)
     }
 
-    /// Runs `operation`, of which some are about the snapshot `id`, without a cache.
+    /// Runs `operation`, of which some are about the snapshot `id`.
     pub(crate) fn run(&self, operation: Operation, id: SessionId) -> Answer {
         let (problems, progress) = (Problems::default(), Progress::default());
         let cancel = Cancel::default();
@@ -241,8 +243,11 @@ impl World {
             Operation::Ls => self.ls(&repository, id, &run, &mut answer),
             Operation::Restore => self.restore(&repository, id, &run, &mut answer),
             Operation::Check => {
-                let options =
-                    ops::check::Options { read_data: true, cache_dir: None, max_memory: MEMORY };
+                let options = ops::check::Options {
+                    read_data: true,
+                    cache_dir: self.cache_dir.clone(),
+                    max_memory: MEMORY,
+                };
                 answer.findings = ops::check::check(&repository, &options, &run)?.findings;
                 Ok(())
             }
@@ -271,7 +276,7 @@ impl World {
             snapshot: id.to_hex().into(),
             paths: Vec::new(),
             recursive: true,
-            cache_dir: None,
+            cache_dir: self.cache_dir.clone(),
         };
         ops::ls::ls(repository, &options, run, &mut |path: &[u8], _: &Entry| {
             answer.paths.push(String::from_utf8_lossy(path).into_owned());
@@ -291,6 +296,7 @@ impl World {
         let options = ops::restore::Options {
             snapshot: id.to_hex().into(),
             target_options: self.restore_options,
+            cache_dir: self.cache_dir.clone(),
             ..ops::restore::Options::new(target.clone())
         };
         let result = ops::restore::restore(repository, &options, run).map(drop);
@@ -308,6 +314,7 @@ impl World {
             max_memory: MEMORY,
             read_concurrency: 2,
             program: "test".into(),
+            cache_dir: self.cache_dir.clone(),
             ..ops::backup::Options::default()
         }
     }

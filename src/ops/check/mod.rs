@@ -28,6 +28,10 @@ use crate::repo::reader::Reader;
 use crate::repo::snapshots::Snapshots;
 use crate::repo::trust;
 
+/// What to do about a segment that somebody with the keys made up.
+const FALSE_SEGMENT_HINT: &str = "This host no longer relies on it. Find out who has the keys; then \
+    back up the sources again: what they still have is stored anew.";
+
 /// What to check.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -121,26 +125,25 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
             findings.add(&ObjectName::pack(*id), cause(error));
         }
         damaged.extend(read.damaged.iter().map(|(id, _)| *id));
-        let (known, _) = Cache::open(cache());
+        // Open only for a moment: a backup that runs beside this wants it.
         if !damaged.is_empty() {
-            known.meta_put(DAMAGED_KEY, &encode_packs(damaged.iter()));
+            Cache::open(cache()).0.meta_put(DAMAGED_KEY, &encode_packs(damaged.iter()));
         }
         // What is not itself is no witness.
         for (id, _) in read.damaged.iter().filter(|(_, error)| !is_contradiction(error)) {
             lens.remove(id);
         }
-        let mut distrusted = trust::decode_distrusted(known.meta_get(trust::DISTRUSTED_KEY));
+        let mut found_false = HashSet::new();
         for (name, segment, packs) in find_false_segments(repository, &lens, &budget, run)? {
             let finding = findings.add(&name, cause(&trust::false_segment(&name)));
-            finding.hint =
-                "This host no longer relies on it. Find out who has the keys; then back \
-                            up the sources again, and what they still have is stored anew."
-                    .to_owned();
+            finding.hint = FALSE_SEGMENT_HINT.to_owned();
             damaged.extend(packs);
-            distrusted.insert(segment);
+            found_false.insert(segment);
         }
-        if !distrusted.is_empty() {
-            known.meta_put(trust::DISTRUSTED_KEY, &trust::encode_distrusted(&distrusted));
+        if !found_false.is_empty() {
+            let (known, _) = Cache::open(cache());
+            found_false.extend(trust::decode_distrusted(known.meta_get(trust::DISTRUSTED_KEY)));
+            known.meta_put(trust::DISTRUSTED_KEY, &trust::encode_distrusted(&found_false));
         }
         report.read_bytes = read.bytes;
     }
