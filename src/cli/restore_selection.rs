@@ -23,9 +23,8 @@ A file of the target is never written to: what differs is built beside it from w
 common and what has to be fetched, and takes its place in one step. Whoever stops or kills a restore
 finds the old file or the new one, and the same restore again fetches only what is missing. What is
 being built has a name that starts with `.parados-`; whoever does not restore again after a kill may
-delete it. A file of
-which something is lost in the repository does not replace one that is there; where there is none,
-the rest of it is restored, with zeros for what is lost.
+delete it. A file of which something is lost in the repository does not replace one that is there;
+where there is none, the rest of it is restored, with zeros for what is lost.
 
 `--delete` removes what is selected and not in the snapshot from the directories that the snapshot
 holds as a whole: not from those above a backed-up path, not from one of which names could not be
