@@ -112,6 +112,9 @@ fn a_verdict_needs_every_peer_and_names_each_defeat() {
     expect(3, "no verdict: borg has no figure for check of models\n", &|records| {
         find(records, "borg", "check")["exit"] = 2.into();
     });
+    expect(3, "no verdict: rustic has no figure for first of models\n", &|records| {
+        find(records, "rustic", "first")["exit"] = 2.into();
+    });
     // What an earlier run recorded in the same file does not count.
     expect(3, "no verdict: parados, restic", &|records| {
         records.push(json!({"record": "run"}));
