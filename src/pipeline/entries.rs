@@ -23,6 +23,8 @@ const WINDOW_PART_COUNT: usize = 32_768;
 const WINDOW_OPEN_COUNT: usize = 384;
 /// Names that wait for the first name of their file, with their entries.
 const WAITING_COUNT_MAX: usize = 4096;
+/// Symbolic links that wait for everything else, with their entries: about 400 bytes each.
+const SYMLINK_COUNT_MAX: usize = 65_536;
 
 /// What is handed over.
 pub enum Work {
@@ -40,10 +42,11 @@ pub struct Entries<'a> {
     window: Vec<Part>,
     open_count: usize,
     waiting: Vec<Waiting>,
+    symlinks: Vec<Waiting>,
     is_settling: bool,
 }
 
-/// A further name of a file whose first one is in flight.
+/// A further name of a file whose first one is in flight, or a symbolic link.
 struct Waiting {
     parent: Arc<DirectoryPlace>,
     entry: Entry,
@@ -53,8 +56,16 @@ struct Waiting {
 impl<'a> Entries<'a> {
     /// Hands over to `work`.
     pub fn new(job: &'a Restore<'a>, reports: &'a Reports<'a>, work: Sender<Work>) -> Self {
-        let (window, waiting) = (Vec::new(), Vec::new());
-        Self { job, reports, work, window, open_count: 0, waiting, is_settling: false }
+        Self {
+            job,
+            reports,
+            work,
+            window: Vec::new(),
+            open_count: 0,
+            waiting: Vec::new(),
+            symlinks: Vec::new(),
+            is_settling: false,
+        }
     }
 
     /// Restores one entry, or sees to it that it is restored.
@@ -85,6 +96,15 @@ impl<'a> Entries<'a> {
         let found = found.filter(|found| !found.is_dir());
         if found.is_some_and(|found| self.job.how.overwrite.leaves(&found, &entry)) {
             self.leave(parent, &entry);
+            return Ok(());
+        }
+        if entry.kind == EntryKind::Symlink && !self.is_settling {
+            // Last, so that while files are written no name of this snapshot leads anywhere else.
+            let parent = Arc::clone(parent);
+            self.symlinks.push(Waiting { parent, entry, component });
+            if self.symlinks.len() >= SYMLINK_COUNT_MAX {
+                self.settle();
+            }
             return Ok(());
         }
         let link = entry.link.map(|group| (component, group));
@@ -227,15 +247,19 @@ impl<'a> Entries<'a> {
     }
 
     /// Deals with the names that wait, round by round: where a first name failed, the next one is
-    /// restored from content.
+    /// restored from content. Symbolic links come after all others.
     pub fn settle(&mut self) {
         if self.is_settling {
             return;
         }
         self.is_settling = true;
         self.wait();
-        while !self.waiting.is_empty() {
-            for Waiting { parent, entry, component } in std::mem::take(&mut self.waiting) {
+        while !self.waiting.is_empty() || !self.symlinks.is_empty() {
+            let next = match self.waiting.is_empty() {
+                true => &mut self.symlinks,
+                false => &mut self.waiting,
+            };
+            for Waiting { parent, entry, component } in std::mem::take(next) {
                 // Not worth a problem each when the run failed.
                 if !self.reports.failure.is_raised()
                     && let Err(error) = self.restore(&parent, entry, component)
