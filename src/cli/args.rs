@@ -66,7 +66,7 @@ pub(crate) struct Global {
     pub(crate) cache_dir: Option<PathBuf>,
 
     /// Keep no cache on this host; the index is held in memory then, beside --max-memory, and a
-    /// backup reads every file again and calls it new
+    /// backup reads every file again
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 

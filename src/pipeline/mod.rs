@@ -31,6 +31,7 @@ pub mod links;
 pub mod memory;
 pub mod merge;
 pub mod pack;
+pub mod parent_tree;
 pub mod place;
 pub mod put;
 pub mod read;

@@ -1,12 +1,15 @@
 //! Scans directories: names, one stat each, compared with what the last run knew.
 
+use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender};
 
 use super::flow::{Event, Finished, ScanReply, ScanRequest, Scanned, Watch, Window};
+use super::parent_tree::ParentTree;
 use super::rows::{self, RowChild};
-use crate::base::{Clock, Error, Problems, Timestamp};
+use crate::base::{Clock, Error, ErrorKind, Problems, Timestamp};
 use crate::format::entry::{EntryKind, flags};
 use crate::format::tree::ends_node;
 use crate::index::Rows;
@@ -14,8 +17,11 @@ use crate::repo::tree::EncodedEntry;
 use crate::seal::keys::Keyring;
 use crate::source::signature::SETTLE;
 use crate::source::{
-    Child, Comparison, Describer, Directory, Exclusion, Listing, Problem, Selector, Settled,
+    Child, Comparison, Describer, Directory, Exclusion, Listing, Problem, Scan, Selector, Settled,
 };
+
+/// Times that a directory is listed again in which names come and go.
+const LOOK_COUNT_MAX: usize = 3;
 
 /// What the last run of the same sources left in the local cache.
 pub struct LastRun<'a> {
@@ -25,6 +31,8 @@ pub struct LastRun<'a> {
     pub scope: [u8; 32],
     /// Which rows describe the parent; none are used when it is absent.
     pub parent: Option<ParentRows>,
+    /// What the parent says itself, where no rows describe it.
+    pub tree: Option<&'a ParentTree<'a>>,
     /// How files are compared with them.
     pub comparison: Comparison,
 }
@@ -137,9 +145,13 @@ impl Scanner<'_> {
         let first: &[u8] = if start == 0 { b"" } else { listing.name(start) };
         let path = open.path().to_bytes();
         let row_key = rows::key(&self.last_run.scope, &path, first);
-        let row = self.row(&path, first);
+        let last = end.checked_sub(1).filter(|last| *last >= start);
+        let row = self.row(&path, first, last.map(|last| listing.name(last)));
         let started = self.clock.now();
-        let scan = open.stat(listing, start..end);
+        let mut scan = open.stat(listing, start..end);
+        if scan.gone_count > 0 {
+            self.find_renamed(open, listing, start..end, &mut scan);
+        }
         let mut marks = if scan.problems.is_empty() { 0 } else { flags::INCOMPLETE };
         self.report(scan.problems);
         let mut row_is_current = row.is_some() && self.last_run.keeps_rows();
@@ -172,6 +184,53 @@ impl Scanner<'_> {
         }
         row_is_current &= known.next().is_none();
         Window { start, end, row_key, row_is_current, flags: marks, names }
+    }
+
+    /// Adds what came to a directory while it was looked at. A name that is gone may have become
+    /// another one, which the listing does not have: what was there all the time must not be missed.
+    /// Those that no longer fit into the window are a problem.
+    fn find_renamed(
+        &self,
+        open: &Directory,
+        listing: &Listing,
+        window: Range<usize>,
+        scan: &mut Scan,
+    ) {
+        let is_earlier = |name: &[u8]| window.start > 0 && *name < *listing.name(window.start);
+        let is_later =
+            |name: &[u8]| window.end < listing.len() && *name >= *listing.name(window.end);
+        let mut missed_count = 0;
+        for _ in 0..LOOK_COUNT_MAX {
+            let known: HashSet<Vec<u8>> = scan.children.iter().map(|c| c.name.clone()).collect();
+            let came = match self.selector.newcomers(open, listing) {
+                Ok(came) => came,
+                Err(problem) => return scan.problems.push(problem),
+            };
+            missed_count = 0;
+            let mut gone_count = 0;
+            for name in came.iter().filter(|name| !known.contains(*name)) {
+                if is_earlier(name) || is_later(name) {
+                    missed_count += 1;
+                    continue;
+                }
+                match open.stat_child(name) {
+                    Ok(Some(child)) => scan.children.push(child),
+                    Ok(None) => gone_count += 1,
+                    Err(problem) => scan.problems.push(problem),
+                }
+            }
+            scan.children.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+            if gone_count == 0 {
+                break;
+            }
+            missed_count += gone_count;
+        }
+        if missed_count > 0 {
+            let message =
+                format!("{missed_count} names came to it meanwhile, and are in the next snapshot");
+            let path = open.path().to_bytes();
+            scan.problems.push(Problem::new(path, "list", ErrorKind::Busy, message));
+        }
     }
 
     fn classify(
@@ -216,7 +275,7 @@ impl Scanner<'_> {
     /// What the last run knew of the files that a person named in a directory. It has no other row:
     /// what only leads to sources is not scanned.
     pub fn named_files(&self, passage: &Directory) -> Vec<RowChild> {
-        self.row(&passage.path().to_bytes(), b"").unwrap_or_default()
+        self.row(&passage.path().to_bytes(), b"", None).unwrap_or_default()
     }
 
     /// Key of the row with these.
@@ -248,8 +307,11 @@ impl Scanner<'_> {
         Some(row.to_entry())
     }
 
-    fn row(&self, directory: &[u8], first: &[u8]) -> Option<Vec<RowChild>> {
-        let parent = self.last_run.parent?;
+    /// What the parent has in a directory, from the name `first` to `last`.
+    fn row(&self, directory: &[u8], first: &[u8], last: Option<&[u8]>) -> Option<Vec<RowChild>> {
+        let Some(parent) = self.last_run.parent else {
+            return Some(self.last_run.tree?.window(directory, first, last));
+        };
         let key = rows::key(&parent.scope, directory, first);
         let bytes = self.last_run.rows.get(&[key], parent.epoch).pop()??;
         rows::decode(&bytes)

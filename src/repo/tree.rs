@@ -175,6 +175,8 @@ pub struct Walk<'a> {
     leaf: std::vec::IntoIter<Entry>,
     /// Last name of the leaf before, which the next one must not go back behind.
     last: Vec<u8>,
+    /// Names before this one are passed over.
+    start: Vec<u8>,
 }
 
 /// A node that is still to be read.
@@ -190,6 +192,12 @@ struct Pending {
 impl<'a> Walk<'a> {
     /// Starts at the top node of a directory.
     pub fn new(reader: &'a Reader<'a>, tree: Option<&TreeRef>) -> Self {
+        Self::starting_at(reader, tree, b"")
+    }
+
+    /// As [`Walk::new`], from the name `start` on, or from the next one where that is not there.
+    /// Nodes that end before it are not read.
+    pub fn starting_at(reader: &'a Reader<'a>, tree: Option<&TreeRef>, start: &[u8]) -> Self {
         let top = tree.map(|t| Pending {
             id: t.id,
             level: t.level,
@@ -197,7 +205,8 @@ impl<'a> Walk<'a> {
             sums: (t.entry_count, t.content_bytes),
         });
         let stack = top.into_iter().collect();
-        Self { reader, stack, leaf: Vec::new().into_iter(), last: Vec::new() }
+        let (leaf, last) = (Vec::new().into_iter(), Vec::new());
+        Self { reader, stack, leaf, last, start: start.to_vec() }
     }
 
     fn read_node(&mut self, pending: Pending) -> Result<()> {
@@ -219,13 +228,20 @@ impl<'a> Walk<'a> {
                     self.last.clone_from(&last.name);
                 }
                 self.leaf = entries.into_iter();
+                let passed = self.leaf.as_slice().partition_point(|e| e.name < self.start);
+                self.leaf.by_ref().take(passed).for_each(drop);
             }
             Node::Branch(_, children) => {
-                self.stack.extend(children.into_iter().rev().map(|child| Pending {
-                    id: child.id,
-                    level: level - 1,
-                    first: Some(child.first),
-                    sums: (child.entry_count, child.content_bytes),
+                // The last node that does not start behind it may hold it.
+                let passed = children.partition_point(|child| child.first <= self.start);
+                let wanted = children.into_iter().skip(passed.saturating_sub(1));
+                self.stack.extend(wanted.collect::<Vec<_>>().into_iter().rev().map(|child| {
+                    Pending {
+                        id: child.id,
+                        level: level - 1,
+                        first: Some(child.first),
+                        sums: (child.entry_count, child.content_bytes),
+                    }
                 }));
             }
         }

@@ -45,6 +45,10 @@ pub struct Listing {
     pub problems: Vec<Problem>,
     /// Names were left out on request.
     pub is_partial: bool,
+    /// Only some names are wanted, whatever else may come.
+    pub(super) is_closed: bool,
+    /// Names that were left out.
+    dropped: Vec<Name>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +65,8 @@ pub struct Scan {
     pub children: Vec<Child>,
     /// What was not. The tree is incomplete where there is any.
     pub problems: Vec<Problem>,
+    /// Listed names that are gone: removed since, or renamed to what the listing does not have.
+    pub gone_count: usize,
 }
 
 impl Directory {
@@ -206,7 +212,7 @@ impl Directory {
     }
 
     /// Takes one stat of each of the names number `range` of a listing. Names that are gone by now
-    /// are left out: at the moment of the stat they are not part of the tree.
+    /// are counted: what was there all the time may have another name by now.
     ///
     /// A directory of a million names is taken in batches, so that memory stays bounded.
     pub fn stat(&self, listing: &Listing, range: Range<usize>) -> Scan {
@@ -217,7 +223,7 @@ impl Directory {
         for name in order {
             match self.stat_child(listing.bytes_of(name)) {
                 Ok(Some(child)) => scan.children.push(child),
-                Ok(None) => {}
+                Ok(None) => scan.gone_count += 1,
                 Err(problem) => scan.problems.push(problem),
             }
         }
@@ -285,12 +291,31 @@ impl Listing {
 
     /// Drops the names that `keep` refuses.
     pub(super) fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
-        let Self { bytes, names, .. } = self;
-        names.retain(|name| keep(&bytes[name.start..name.start + name.len]));
+        let Self { bytes, names, dropped, .. } = self;
+        names.retain(|name| {
+            let is_kept = keep(&bytes[name.start..name.start + name.len]);
+            if !is_kept {
+                dropped.push(*name);
+            }
+            is_kept
+        });
+        dropped.sort_unstable_by(|a, b| bytes_in(bytes, *a).cmp(bytes_in(bytes, *b)));
+    }
+
+    /// Whether a name was there, also if it was left out.
+    pub(super) fn knows(&self, name: &[u8]) -> bool {
+        let is_dropped =
+            || self.dropped.binary_search_by(|one| self.bytes_of(*one).cmp(name)).is_ok();
+        self.contains(name) || is_dropped()
+    }
+
+    /// The names in their order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        self.names.iter().map(|name| self.bytes_of(*name))
     }
 
     fn bytes_of(&self, name: Name) -> &[u8] {
-        &self.bytes[name.start..name.start + name.len]
+        bytes_in(&self.bytes, name)
     }
 
     fn sort(&mut self) {
@@ -300,6 +325,10 @@ impl Listing {
         // A directory that changes while it is listed may show a name twice; a tree may not.
         self.names.dedup_by(|a, b| of(a) == of(b));
     }
+}
+
+fn bytes_in(bytes: &[u8], name: Name) -> &[u8] {
+    &bytes[name.start..name.start + name.len]
 }
 
 impl Scan {
@@ -373,7 +402,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_vanishes_after_the_listing_is_no_problem() {
+    fn a_name_that_vanishes_after_the_listing_is_counted() {
         let scratch = tempfile::tempdir().unwrap();
         for name in ["a", "b", "c"] {
             std::fs::write(scratch.path().join(name), name).unwrap();
@@ -383,7 +412,7 @@ mod tests {
         std::fs::remove_file(scratch.path().join("b")).unwrap();
         let scan = directory.stat(&listing, 0..3);
         assert_eq!(names(&scan), [b"a", b"c"]);
-        assert_eq!(scan.problems, []);
+        assert_eq!((scan.problems, scan.gone_count), (vec![], 1));
     }
 
     #[test]

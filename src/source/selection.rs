@@ -153,7 +153,7 @@ impl<'a> Selector<'a> {
             // A mount point is kept as the empty directory that a restore needs for it.
             self.tell(&directory.path().to_bytes(), Why::FileSystem);
             let mut listing = Listing::default();
-            listing.is_partial = true;
+            (listing.is_partial, listing.is_closed) = (true, true);
             return Ok(listing);
         }
         let mut listing = directory.list()?;
@@ -161,11 +161,30 @@ impl<'a> Selector<'a> {
         if !tags.is_empty() {
             self.tell(&directory.path().to_bytes(), Why::Tag);
             listing.retain(|name| tags.iter().any(|tag| tag.name() == name));
-            listing.is_partial = true;
+            (listing.is_partial, listing.is_closed) = (true, true);
         }
         self.read_ignore_files(directory, &listing);
         self.apply_patterns(directory, &mut listing);
         Ok(listing)
+    }
+
+    /// Names in a directory that came since it was listed, as far as names alone tell that they are
+    /// wanted.
+    ///
+    /// # Errors
+    /// When not even the first name could be read.
+    pub fn newcomers(
+        &self,
+        directory: &Directory,
+        listing: &Listing,
+    ) -> Result<Vec<Vec<u8>>, Problem> {
+        if listing.is_closed {
+            return Ok(Vec::new());
+        }
+        let now = directory.list()?;
+        let came =
+            now.iter().filter(|name| !listing.knows(name) && !self.is_match(directory, name));
+        Ok(came.map(<[u8]>::to_vec).collect())
     }
 
     fn apply_patterns(&self, directory: &Directory, listing: &mut Listing) {
