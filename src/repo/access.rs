@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::parallel::ask_all;
 use super::{ConfigHead, Repository, SetAside, damaged, is_missing};
 use crate::backend::{Backend, BackendError, Listed, create_verified};
 use crate::base::{Clock, Error, ErrorKind, RepositoryId, Result, SlotId};
@@ -12,6 +13,10 @@ use crate::format::{DecodeError, FORMAT_VERSION, ObjectKind, ObjectName, Suite};
 use crate::seal::keys::{Keyring, Roots};
 use crate::seal::slot::{self, Secret};
 use crate::seal::{Sealed, aead, object};
+
+/// Slots that are tried at most, the oldest first. A repository has far fewer; what is beyond was
+/// planted, and must not hide the true ones.
+const SLOT_TRY_COUNT_MAX: usize = 4096;
 
 /// What a new repository is made with.
 #[derive(Clone, Debug)]
@@ -226,8 +231,11 @@ fn read_slots(backend: &dyn Backend) -> Result<(Vec<Slot>, Vec<Error>)> {
     let mut problems: Vec<Error> =
         odd.map(|listed| damaged(&listed.name, DecodeError::Truncated)).collect();
     let mut slots = Vec::new();
-    for Listed { name, .. } in whole.into_iter().take(SLOT_COUNT_MAX) {
-        let sealed = match backend.get(&name) {
+    let names: Vec<ObjectName> =
+        whole.into_iter().take(SLOT_TRY_COUNT_MAX).map(|listed| listed.name).collect();
+    let read = ask_all(&names, &|name| backend.get(name));
+    for (name, sealed) in names.into_iter().zip(read) {
+        let sealed = match sealed {
             Ok(sealed) => sealed,
             Err(error) if is_missing(&error) => continue,
             Err(error) => {
@@ -252,8 +260,8 @@ fn hash(sealed: &Sealed) -> [u8; 32] {
 /// aside, and so is one that is not what its successor says it was.
 ///
 /// # Errors
-/// When none opens; for one of a newer format, whose repository this program must not write to; for
-/// one that is authentic and demands what this program lacks.
+/// When none opens; for one that is authentic and demands what this program lacks, as that of a
+/// repository in a later format does. A bare claim to be of one is anybody's.
 fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<(Config, ConfigHead, SetAside)> {
     let mut numbers: Vec<u64> = list_names(backend, ObjectKind::Config)?
         .into_iter()
@@ -294,7 +302,6 @@ fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<(Config, Conf
                 }
                 holds = Some((config, head));
             }
-            Err(error @ DecodeError::Version(_)) => return Err(damaged(&name, error)),
             Err(error) => set_aside.push((name, error)),
         }
         before = Some(head);
@@ -302,10 +309,14 @@ fn read_config(backend: &dyn Backend, keyring: &Keyring) -> Result<(Config, Conf
     match (holds, set_aside.first()) {
         (Some((config, head)), _) => Ok((config, head, set_aside)),
         (None, Some((name, error))) => Err(damaged(name, *error)),
-        (None, None) => Err(Error::new(
-            ErrorKind::Damaged,
-            format!("the repository at {} has a key but no config", backend.location()),
-        )
-        .hint("If `parados init` was interrupted here, run it again.")),
+        (None, None) => {
+            let message =
+                format!("config/1 of the repository at {} is missing", backend.location());
+            let is_used = !list_names(backend, ObjectKind::Snapshot)?.is_empty();
+            Err(Error::new(ErrorKind::Damaged, message).hint(match is_used {
+                true => "Bring it back from another copy of the repository.",
+                false => "If `parados init` was interrupted here, run it again.",
+            }))
+        }
     }
 }

@@ -1,12 +1,14 @@
 //! Things that strangers put among the objects stop nobody.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use parados::base::{Id, SessionId};
 use parados::format::slot::{KdfCost, Label, SLOT_COUNT_MAX};
 use parados::format::{ObjectKind, ObjectName};
 use parados::seal::slot;
 
-use crate::world::{Case, OPERATIONS, Operation, World, look, secret};
+use crate::world::{Case, OPERATIONS, Operation, World, look, scratch, secret};
 
 /// Things of each kind of name that are planted at once.
 const JUNK_COUNT: u64 = 300;
@@ -86,6 +88,25 @@ fn planted_slots_do_not_crowd_out_the_true_ones() {
     }
     assert!(world.open().is_ok());
     assert!(world.open_with(crate::world::spare).is_ok());
+    // Nor do those that seem to be older than the true ones: these are stored in the order of names.
+    let older = World::over(&world.store.contents(), &Arc::new(scratch()));
+    assert!(older.open().is_ok());
+    assert!(older.open_with(crate::world::spare).is_ok());
+}
+
+/// Anybody can claim to be of a later format; only an authentic config is believed.
+#[test]
+fn a_config_that_only_claims_to_be_newer_stops_nobody() {
+    let world = World::new();
+    let mut newer = world.store.contents()["config/1"].to_vec();
+    newer[4..6].copy_from_slice(&2u16.to_le_bytes());
+    world.store.plant("config/99", newer.clone());
+    let told = world.run(Operation::Backup, SessionId::new([0; 32])).told();
+    assert!(told.contains("config/99") && told.contains("newer format"), "{told}");
+    // Where it is the only one, it says what to do.
+    world.store.plant("config/1", newer);
+    let error = world.open().map(drop).expect_err("nothing else is there");
+    assert_eq!(error.kind, parados::base::ErrorKind::Unsupported);
 }
 
 /// The config that holds is the highest that opens, whatever lies above it.
