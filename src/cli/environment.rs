@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use zeroize::Zeroize;
+
 use crate::base::{Error, ErrorKind, Result};
 
 /// A variable for the manual.
@@ -67,7 +69,8 @@ const RESTIC_NAMES: &[(&str, &str)] = &[
 ];
 
 /// Pieces of names of variables whose values are secrets.
-const SECRET_WORDS: &[&str] = &["PASSWORD", "PASSPHRASE", "SECRET", "TOKEN", "KEY", "SAS"];
+const SECRET_WORDS: &[&str] =
+    &["PASSWORD", "PASSPHRASE", "SECRET", "TOKEN", "KEY", "SAS", "CONNECTION_STRING", "CREDENTIAL"];
 
 /// The variables. Never printed: some are secrets.
 pub(crate) struct Environment(BTreeMap<OsString, OsString>);
@@ -135,7 +138,22 @@ impl Environment {
 
     /// What a child process may see: everything but secrets.
     pub(crate) fn for_children(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
-        self.0.iter().filter(|(name, _)| !is_secret(&name.to_string_lossy()))
+        self.0.iter().filter(|(name, value)| {
+            // A location may hold what opens it, as in `s3:http://key:secret@host/bucket`.
+            let has_secret = *name == "PARADOS_REPOSITORY" && value.to_string_lossy().contains('@');
+            !has_secret && !is_secret(&name.to_string_lossy())
+        })
+    }
+}
+
+impl Drop for Environment {
+    /// Wipes what is secret.
+    fn drop(&mut self) {
+        for (name, value) in std::mem::take(&mut self.0) {
+            if is_secret(&name.to_string_lossy()) {
+                value.into_encoded_bytes().zeroize();
+            }
+        }
     }
 }
 
@@ -163,6 +181,9 @@ mod tests {
             ("AWS_SECRET_ACCESS_KEY", "x"),
             ("AWS_PROFILE", "default"),
             ("AZURE_ACCOUNT_SAS", "x"),
+            ("AZURE_STORAGE_CONNECTION_STRING", "x"),
+            ("GOOGLE_APPLICATION_CREDENTIALS_JSON", "x"),
+            ("PARADOS_REPOSITORY", "s3:http://key:secret@host/bucket"),
             ("TOKEN", "somebody else's"),
         ]);
         let names: Vec<_> =

@@ -16,6 +16,12 @@ pub(crate) struct Signals {
     stop: Arc<AtomicBool>,
 }
 
+/// Keeps SIGUSR1 from ending the process before there is anything to report.
+pub(crate) fn ignore_early() {
+    // Without it a signal ends the process, which is safe at any time.
+    drop(flag::register(SIGUSR1, Arc::default()));
+}
+
 impl Signals {
     /// Takes over Ctrl-C, SIGTERM and SIGUSR1.
     ///

@@ -9,6 +9,8 @@ use crate::format::snapshot::Snapshot;
 const LATEST: &str = "latest";
 /// Shortest prefix of an id that selects a snapshot.
 const PREFIX_LEN_MIN: usize = 4;
+/// Digits of an id that an error shows at least.
+const SHOWN_LEN_MIN: usize = 16;
 /// Most ids that an error names.
 const NAMED_COUNT_MAX: usize = 8;
 
@@ -149,8 +151,9 @@ impl Snapshots {
             [] => Err(Error::new(ErrorKind::NotFound, format!("there is no snapshot {shown}"))
                 .hint("List them with `parados snapshots`; four or more digits of an id will do.")),
             _ => {
-                let named = matching.iter().take(NAMED_COUNT_MAX);
-                let ids: Vec<String> = named.map(|c| c.id.to_hex()[..16].to_owned()).collect();
+                let named: Vec<String> =
+                    matching.iter().take(NAMED_COUNT_MAX).map(|c| c.id.to_hex()).collect();
+                let ids = shortest(&named);
                 let more = if matching.len() > NAMED_COUNT_MAX { ", ..." } else { "" };
                 let count = matching.len();
                 let message = format!("{shown} is ambiguous: {count} snapshots start so");
@@ -159,6 +162,18 @@ impl Snapshots {
             }
         }
     }
+}
+
+/// The starts of some ids, as long as it takes to tell them apart.
+fn shortest(ids: &[String]) -> Vec<&str> {
+    let len_max = ids.first().map_or(0, String::len);
+    let starts = |len: usize| ids.iter().map(|id| &id[..len.min(id.len())]).collect::<Vec<_>>();
+    let differ = |len: &usize| {
+        let mut seen = std::collections::HashSet::new();
+        starts(*len).into_iter().all(|start| seen.insert(start))
+    };
+    let len = (SHOWN_LEN_MIN..len_max).find(differ).unwrap_or(len_max);
+    starts(len)
 }
 
 /// How far before the newest one `latest` or `latest~N` is.

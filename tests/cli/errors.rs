@@ -140,3 +140,18 @@ fn little_memory_is_refused_with_the_least_that_will_do() {
     let error = world.error(2, &["backup", "source", "--max-memory", "much"]);
     assert!(error.contains("is not a size"), "{error}");
 }
+
+#[test]
+fn a_snapshot_that_is_not_the_only_one_of_its_name() {
+    let world = World::with_repository();
+    world.source();
+    world.ok(&["backup", "source"]);
+    for last in [1, 2] {
+        let mut id = [0xab; 32];
+        id[31] = last;
+        crate::plant::plant_as(&world, parados::base::SessionId::new(id));
+    }
+    let error = world.expect(2, &["ls", "abab"]).err;
+    insta::assert_snapshot!("an ambiguous snapshot", error);
+    insta::assert_snapshot!("no such snapshot", world.error(1, &["ls", "nonsense"]));
+}

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use parados::backend::{self, Location, Options};
 use parados::base::{SessionId, Timestamp};
-use parados::format::snapshot::Snapshot;
+use parados::format::ObjectName;
+use parados::format::snapshot::{Decision, Snapshot};
 use parados::repo::Repository;
 use parados::repo::session::{Recheck, Session};
 use parados::repo::snapshots::Snapshots;
@@ -22,6 +23,16 @@ pub(crate) fn open(world: &World) -> Arc<Repository> {
     let key = || Secret::KeyFile(code::from_text(CodeKind::KeyFile, &text).unwrap());
     let backend = backend::open(&location, &options).unwrap();
     Arc::new(Repository::open(backend, &mut |_| Ok(key())).unwrap())
+}
+
+/// Plants a copy of the newest snapshot under an id.
+pub(crate) fn plant_as(world: &World, id: SessionId) {
+    let repository = open(world);
+    let found = Snapshots::read(&repository).unwrap();
+    let snapshot = found.resolve("latest").unwrap().snapshot.clone();
+    let name = ObjectName::snapshot(id);
+    let sealed = repository.seal(&name, &Decision::Snapshot(snapshot).encode());
+    repository.backend().put(&name, &sealed).unwrap();
 }
 
 /// Commits a copy of the newest snapshot with some changes, which is the newest from then on.

@@ -25,13 +25,13 @@ fn long_backup(world: &World, more: &[&str]) -> Child {
     child
 }
 
-/// Waits until the program has taken over SIGUSR1: before that it would end it.
+/// Waits until the program has taken over Ctrl-C: before that it would end it.
 fn wait_for_handlers(child: &Child) {
     let patience = Instant::now() + Duration::from_secs(20);
     loop {
         let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
-        if u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << 9 != 0 {
+        if u64::from_str_radix(caught.trim(), 16).unwrap() & 1 << 1 != 0 {
             return;
         }
         assert!(Instant::now() < patience, "no handlers after 20 seconds");

@@ -132,6 +132,7 @@ const EVIL: &[Evil] = &[
 
 #[test]
 fn no_name_leads_out_of_the_target() {
+    let mut said = String::new();
     for evil in EVIL {
         let Some(_case) = Case::begin(evil.title) else { continue };
         let world = world();
@@ -142,6 +143,9 @@ fn no_name_leads_out_of_the_target() {
             let answer = world.run(operation, id);
             let told = answer.told();
             assert!(answer.error.is_none(), "{operation:?}: {told}");
+            if matches!(operation, Operation::Restore | Operation::Check) {
+                said.push_str(&format!("{} / {operation:?}:\n{}\n\n", evil.title, answer.stable()));
+            }
             match operation {
                 Operation::Restore => {
                     assert!(answer.restored.contains_key("honest/file"), "{told}");
@@ -155,6 +159,10 @@ fn no_name_leads_out_of_the_target() {
             }
         }
         assert_eq!(outside(&world), before);
+    }
+    // Only where all were tried: one may be chosen by its name.
+    if said.matches("Restore:").count() == EVIL.len() {
+        insta::assert_snapshot!("names that are refused", said);
     }
 }
 

@@ -63,9 +63,12 @@ pub(crate) fn noise(text: &str, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Start of the names of scratch directories.
+const PREFIX: &str = "parados-damage-";
+
 /// A scratch directory, in memory where the system has such a place: restores wait for the disk.
 pub(crate) fn scratch() -> TempDir {
-    let builder = tempfile::Builder::new().prefix("parados-damage-").to_owned();
+    let builder = tempfile::Builder::new().prefix(PREFIX).to_owned();
     builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).unwrap()
 }
 
@@ -148,6 +151,40 @@ impl Answer {
             .iter()
             .map(|f| format!("{}: {} {}", f.object, f.message, f.affected.join(" ")));
         error.chain(self.problems.iter().cloned()).chain(findings).collect::<Vec<_>>().join("\n")
+    }
+
+    /// As [`Self::told`], with the ways out and without what differs from run to run.
+    pub(crate) fn stable(&self) -> String {
+        let hints = self.findings.iter().map(|finding| format!("hint: {}", finding.hint));
+        let all = std::iter::once(self.told()).chain(hints).collect::<Vec<_>>().join("\n");
+        let mut text = String::new();
+        let mut digits = String::new();
+        for character in all.chars().chain(['\n']) {
+            if character.is_ascii_digit() || ('a'..='f').contains(&character) {
+                digits.push(character);
+                continue;
+            }
+            let is_id = digits.len() >= 8;
+            text.push_str(if is_id { "<id>" } else { &digits });
+            digits.clear();
+            text.push(character);
+        }
+        // The first two digits of an id name the directory of a pack.
+        let parts: Vec<&str> = text.trim_end().split("packs/").collect();
+        let joined = parts.iter().enumerate().map(|(number, part)| match part.get(2..3) {
+            Some("/") if number > 0 => format!("<aa>{}", &part[2..]),
+            _ => (*part).to_owned(),
+        });
+        let joined = joined.collect::<Vec<_>>().join("packs/");
+        // Where the scratch directory is, and its six random letters.
+        let mut parts = joined.split(PREFIX);
+        let mut text = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            text.truncate(text.rfind([' ', '\n']).map_or(0, |at| at + 1));
+            text.push_str("<world>");
+            text.push_str(&part[6..]);
+        }
+        text
     }
 
     /// Fails unless it ended well and told nothing.

@@ -13,12 +13,12 @@ use crate::base::size::MIB;
 /// The file that holds the space.
 const NAME: &str = "reserve";
 
-/// Holds the tombstones of thousands of snapshots and the records of many prunes.
-const LEN: u64 = 8 * MIB;
+/// Holds the tombstones of thousands of snapshots, and the records of a prune that deletes 20,000 packs.
+const LEN: u64 = 2 * MIB;
 
 /// The reserve is taken again only when this much would stay free, so that the space a person has
 /// just made is not eaten at once.
-const FREE_LEN_MIN: u64 = 8 * LEN;
+const FREE_LEN_MIN: u64 = 32 * LEN;
 
 /// The reserve of one repository.
 pub(super) struct Reserve {

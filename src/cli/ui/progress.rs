@@ -19,6 +19,8 @@ use crate::cli::signals::Signals;
 const TICK: Duration = Duration::from_millis(100);
 /// Looks between two lines of JSON.
 const TICKS_PER_STATUS: u32 = 10;
+/// The most that is done while a file is left.
+const ALMOST: f64 = 0.999;
 /// Looks over which the rate is taken: five seconds.
 const SAMPLES_MAX: usize = 50;
 
@@ -89,8 +91,12 @@ impl View {
         self.tick_count += 1;
         self.sample(watched.progress.bytes_done.get());
         if watched.signals.take_report() {
-            let current = escape(&watched.progress.current());
-            ui.err(&format!("{}  {current}", self.line(watched)));
+            if ui.json {
+                ui.err(&json::line(&self.status(watched)));
+            } else {
+                let current = escape(&watched.progress.current());
+                ui.err(&format!("{}  {current}", self.line(watched)));
+            }
         }
         if watched.cancel.is_raised() && watched.signals.was_stopped() && !self.was_told_to_stop {
             self.was_told_to_stop = true;
@@ -150,13 +156,14 @@ impl View {
     fn status(&self, watched: &Watched) -> json::Status {
         let progress = &watched.progress;
         let (done, total) = (progress.bytes_done.get(), progress.bytes_total.get());
+        let files = (progress.files_done.get(), progress.files_total.get());
         json::Status {
             message_type: "status",
             seconds_elapsed: self.started.elapsed().as_secs(),
-            seconds_remaining: seconds_left(done, total, self.rate()),
-            percent_done: if total == 0 { 0.0 } else { done.min(total) as f64 / total as f64 },
-            total_files: progress.files_total.get(),
-            files_done: progress.files_done.get(),
+            seconds_remaining: seconds_left(files, (done, total), self.rate()),
+            percent_done: if total == 0 { 0.0 } else { share(files, (done, total)) },
+            total_files: files.1,
+            files_done: files.0,
             total_bytes: total,
             bytes_done: done,
             error_count: watched.problem_count.load(Ordering::Relaxed),
@@ -181,7 +188,7 @@ fn line(shown: &Shown) -> String {
     let (bytes, bytes_total) = shown.bytes;
     let mut line = format!("[{}]", text::duration(shown.elapsed));
     if bytes_total > 0 {
-        let percent = 100.0 * bytes.min(bytes_total) as f64 / bytes_total as f64;
+        let percent = 100.0 * share(shown.files, shown.bytes);
         line.push_str(&format!(" {percent:.1}%"));
     }
     line.push_str(&match files_total {
@@ -193,7 +200,7 @@ fn line(shown: &Shown) -> String {
         total => format!("  {} of {}", human(bytes), human(total)),
     });
     line.push_str(&format!("  {}/s", human(shown.rate as u64)));
-    if let Some(seconds) = seconds_left(bytes, bytes_total, shown.rate) {
+    if let Some(seconds) = seconds_left(shown.files, shown.bytes, shown.rate) {
         line.push_str(&format!("  {} left", text::duration(Duration::from_secs(seconds))));
     }
     if shown.problems > 0 {
@@ -202,9 +209,18 @@ fn line(shown: &Shown) -> String {
     line
 }
 
-fn seconds_left(done: u64, total: u64, rate: f64) -> Option<u64> {
-    // Below a byte a second there is nothing to tell.
-    (total > 0 && rate >= 1.0).then(|| (total.saturating_sub(done) as f64 / rate) as u64)
+/// What is done, of files and bytes with their totals. What was read is not stored yet, so all is done
+/// only when the last file is.
+fn share((files, files_total): (u64, u64), (bytes, bytes_total): (u64, u64)) -> f64 {
+    let most = if files < files_total { ALMOST } else { 1.0 };
+    (bytes as f64 / bytes_total as f64).min(most)
+}
+
+fn seconds_left(files: (u64, u64), bytes: (u64, u64), rate: f64) -> Option<u64> {
+    let (done, total) = bytes;
+    // Below a byte a second there is nothing to tell, nor where what is left was read already.
+    let is_known = total > 0 && rate >= 1.0 && (done < total || files.0 >= files.1);
+    is_known.then(|| (total.saturating_sub(done) as f64 / rate) as u64)
 }
 
 /// Columns of a line. Some are left free: a typed `^C` must not wrap, or the display would count
