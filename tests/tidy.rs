@@ -39,7 +39,7 @@ const FILE_LEN_MAX: u64 = 1 << 20;
 const FOREIGN: &[&str] = &["CARGO_MANIFEST_DIR"];
 
 /// Commands that are no operation on a repository.
-const NO_OPERATION: &[&str] = &["generate", "version"];
+const NO_OPERATION: &[&str] = &["generate", "unlock", "version"];
 
 /// Files whose decode functions are shared by objects and are none themselves.
 const NO_OBJECT: &[&str] = &["src/format/mod.rs", "src/format/wire.rs", "src/seal/aead.rs"];

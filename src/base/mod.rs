@@ -1,5 +1,6 @@
 //! Words that every layer shares; nothing here knows what a backup is.
 
+pub mod calendar;
 pub mod cancel;
 pub mod error;
 pub mod id;

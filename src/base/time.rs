@@ -43,7 +43,7 @@ impl Timestamp {
         text.parse().ok().or_else(civil).map(Self::from_jiff)
     }
 
-    fn from_jiff(time: jiff::Timestamp) -> Self {
+    pub(super) fn from_jiff(time: jiff::Timestamp) -> Self {
         let nanos = time.as_nanosecond();
         let seconds = nanos.div_euclid(1_000_000_000) as i64;
         Self::new(seconds, nanos.rem_euclid(1_000_000_000) as u32)

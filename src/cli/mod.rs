@@ -14,7 +14,9 @@ mod embedded;
 mod environment;
 mod exclude_args;
 mod exit;
+mod group_by;
 mod identity;
+mod keep_flags;
 mod key_file;
 mod limit_flags;
 mod list_file;
@@ -24,11 +26,13 @@ mod password_command;
 mod restore_args;
 mod restore_selection;
 mod patterns;
+mod prune_flags;
 mod secret;
 mod selection;
 mod settings;
 mod signals;
 mod snapshot_filter;
+mod snapshot_table;
 mod source_lists;
 mod stream_flags;
 mod ui;
@@ -57,6 +61,7 @@ pub fn main() -> ExitCode {
     // Before any secret is in memory: no core file, no reading by other processes of this user.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
     raise_open_file_limit();
+    signals::ignore_early();
     ui::panic::install();
     let cli = match parse() {
         Ok(cli) => cli,

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::writer::miss_last;
 use super::{Run, open_chunks, selection, subtree};
 use crate::base::text::escape;
 use crate::base::{Error, ErrorKind, Result};
@@ -65,6 +66,9 @@ pub fn ls(
 ) -> Result<Committed> {
     let committed = selection::select(repository, &options.snapshot, run)?;
     let (chunks, _) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
+    if options.snapshot.is_latest() {
+        miss_last(repository, &chunks, committed.id, run.problems)?;
+    }
     let reader = Reader::new(repository, &chunks);
     let paths = wanted(&options.paths, options.recursive);
     let found = find(&reader, &committed, &paths)?;

@@ -2,10 +2,14 @@
 
 pub mod backup;
 pub mod check;
+pub mod forget;
+pub mod group;
 pub mod init;
 pub mod key;
 mod known_config;
 pub mod ls;
+pub mod prune;
+mod remembered;
 pub mod restore;
 #[cfg(test)]
 mod restore_tests;
@@ -15,6 +19,8 @@ mod space;
 mod subtree;
 #[cfg(test)]
 mod tests;
+pub mod unforget;
+mod writer;
 
 use std::collections::HashSet;
 use std::path::PathBuf;

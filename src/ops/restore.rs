@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::space::bytes_at_least;
+use super::writer::miss_last;
 use super::{Run, closing_notices, open_chunks, selection, subtree};
 use crate::base::size::human;
 use crate::base::{Error, ErrorKind, Result, SessionId};
@@ -74,6 +75,9 @@ pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -
     }
     let committed = selection::select(repository, &options.snapshot, run)?;
     let (chunks, mut notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
+    if options.snapshot.is_latest() {
+        miss_last(repository, &chunks, committed.id, run.problems)?;
+    }
     let reader = Reader::new(repository, &chunks);
     let selection = select(&reader, &committed, options, run)?;
     let open = if options.how.dry_run { Target::inspect } else { Target::open };

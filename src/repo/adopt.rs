@@ -38,7 +38,7 @@ fn adopt_one(repository: &Repository, id: PackId, len: u64) -> Result<Adopted> {
 ///
 /// # Errors
 /// Names the pack.
-pub(super) fn read_header(repository: &Repository, id: PackId, len: u64) -> Result<Header> {
+pub fn read_header(repository: &Repository, id: PackId, len: u64) -> Result<Header> {
     let name = ObjectName::pack(id);
     let refuse = |error: DecodeError| -> Error { damaged_pack(&id, error) };
     let backend = repository.backend();

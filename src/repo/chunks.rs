@@ -11,11 +11,12 @@ use super::access::list;
 use super::trust::{self, Judge, Verdict};
 use super::{Repository, adopt, damaged, is_missing, session};
 use crate::backend::Listed;
+use crate::base::id::ID_LEN;
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
 use crate::index::{
-    Alive, Cache, Notice, PackNo, PackRecord, Place, Refused, RowKey, Rows, Segment,
+    Alive, Cache, Index, Notice, PackNo, PackRecord, Place, Refused, RowKey, Rows, Segment,
 };
 use crate::seal::segment;
 
@@ -24,6 +25,8 @@ const FETCH_COUNT: usize = 16;
 /// Bytes of segments that are fetched at a time, unless a single one is longer: a stranger may have
 /// planted any number of the longest objects.
 const FETCH_BYTES: u64 = 64 << 20;
+/// Key of the segments that were replaced, in the local cache.
+const SUPERSEDED_KEY: &str = "superseded segments";
 /// Between two looks for chunks that are missing, of which there may be millions.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the index is filled again without segments that proved false.
@@ -49,6 +52,8 @@ struct Inner {
     /// They were listed, and have to be again when their numbers are void.
     is_listed: bool,
     doomed: HashSet<PackId>,
+    /// Whether one of those would count as alive otherwise.
+    relies_on_doomed: bool,
     has_adopted: bool,
     /// Segments that say of packs what is not true.
     distrusted: HashSet<SegmentId>,
@@ -95,6 +100,7 @@ impl Chunks {
             alive: None,
             is_listed: false,
             doomed: HashSet::new(),
+            relies_on_doomed: false,
             has_adopted: false,
             distrusted,
         };
@@ -186,12 +192,31 @@ impl Chunks {
     pub fn is_degraded(&self) -> bool {
         let inner = self.read();
         let is_missing = inner.alive.as_ref().is_none_or(|alive| !alive.missing.is_empty());
-        is_missing || !inner.doomed.is_empty()
+        is_missing || inner.relies_on_doomed
     }
 
     /// The segments that are listed and applied.
     pub fn segments(&self) -> HashSet<SegmentId> {
         self.read().segments.clone()
+    }
+
+    /// Segments that were replaced by others, as far as this host has seen it.
+    pub fn superseded(&self) -> HashSet<SegmentId> {
+        let record = self.meta_get(SUPERSEDED_KEY).unwrap_or_default();
+        record.chunks_exact(ID_LEN).filter_map(SegmentId::from_slice).collect()
+    }
+
+    fn remember_superseded(cache: &Cache, segments: &[SegmentId]) {
+        let mut record = cache.meta_get(SUPERSEDED_KEY).unwrap_or_default();
+        let before = record.len();
+        for segment in segments {
+            if record.chunks_exact(ID_LEN).all(|known| known != segment.as_bytes()) {
+                record.extend_from_slice(segment.as_bytes());
+            }
+        }
+        if record.len() > before {
+            cache.meta_put(SUPERSEDED_KEY, &record);
+        }
     }
 
     /// Packs that segments name and the listing lacks, or has with another length.
@@ -272,6 +297,22 @@ impl Chunks {
         })
     }
 
+    /// Asks the index and the listing of packs at one moment, since pack numbers hold no longer: when
+    /// the index fails, it is filled again and asked anew from the start.
+    ///
+    /// # Errors
+    /// When packs were not listed, or the index fails twice; those of `question`.
+    pub fn ask_index<T>(
+        &self,
+        mut question: impl FnMut(&dyn Index, &Alive) -> Result<T>,
+    ) -> Result<T> {
+        let question = std::cell::RefCell::new(&mut question);
+        self.ask(|inner| match &inner.alive {
+            Some(alive) => (question.borrow_mut())(inner.cache.index(), alive),
+            None => Err(Error::new(ErrorKind::Bug, "packs were not listed")),
+        })
+    }
+
     /// Takes in a segment that this session stored.
     ///
     /// # Errors
@@ -279,6 +320,10 @@ impl Chunks {
     pub fn apply_own(&self, segment: session::Segment) -> Result<()> {
         let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
         let packs: Vec<PackId> = segment.fence.packs.iter().map(|pack| pack.id).collect();
+        for superseded in &segment.fence.supersedes {
+            inner.segments.remove(superseded);
+        }
+        Self::remember_superseded(&inner.cache, &segment.fence.supersedes);
         let applied = Segment { fence: segment.fence, entries: segment.entries };
         inner.segments.insert(segment.id);
         let result = inner.cache.index().apply(segment.id, &applied).and_then(|()| {
@@ -421,7 +466,7 @@ impl Chunks {
                 let fetches: Vec<_> = batch
                     .iter()
                     .map(|(object, origin, id)| {
-                        (*id, threads.spawn(|| self.fetch(&object.name, *origin)))
+                        (*id, threads.spawn(|| self.fetch_segment(&object.name, *origin)))
                     })
                     .collect();
                 fetches
@@ -450,6 +495,7 @@ impl Chunks {
                 for superseded in &segment.fence.supersedes {
                     listed.remove(superseded);
                 }
+                Self::remember_superseded(&inner.cache, &segment.fence.supersedes);
             }
             refusals.extend(refused);
         }
@@ -530,7 +576,15 @@ impl Chunks {
         Ok(misled)
     }
 
-    fn fetch(&self, name: &ObjectName, origin: (SessionId, u32)) -> Result<Option<Segment>> {
+    /// Reads a segment; `None` when it is gone.
+    ///
+    /// # Errors
+    /// Names the segment.
+    pub fn fetch_segment(
+        &self,
+        name: &ObjectName,
+        origin: (SessionId, u32),
+    ) -> Result<Option<Segment>> {
         let sealed = match self.repository.backend().get(name) {
             Ok(sealed) => sealed,
             Err(error) if is_missing(&error) => return Ok(None),
@@ -544,8 +598,10 @@ impl Chunks {
     fn compare_alive(inner: &mut Inner, listing: &[(PackId, u64)]) -> Result<()> {
         let index = inner.cache.index();
         let alive = Alive::new(index, listing.iter().copied(), &inner.segments)?;
+        inner.relies_on_doomed = false;
         for pack in &inner.doomed {
             if let Some(no) = inner.cache.index().pack_no(pack)? {
+                inner.relies_on_doomed |= alive.contains(no);
                 alive.mark_doomed(no);
             }
         }

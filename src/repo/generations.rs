@@ -24,7 +24,7 @@ pub struct GenerationView {
 }
 
 /// What became of reading a record.
-enum Record {
+pub(super) enum Record {
     Packs(Vec<PackId>),
     Gone,
     Damaged(Error),
@@ -83,7 +83,11 @@ impl GenerationView {
     }
 }
 
-fn read_record(repository: &Repository, number: u64, step: GenerationStep) -> Result<Record> {
+pub(super) fn read_record(
+    repository: &Repository,
+    number: u64,
+    step: GenerationStep,
+) -> Result<Record> {
     let name = ObjectName::generation(number, step);
     let sealed = match repository.backend().get(&name) {
         Ok(sealed) => sealed,

@@ -1,21 +1,25 @@
 //! How objects hang together: a repository, opened.
 //!
 //! `access` opens and creates, `chunks` knows where chunks are, `reader` brings them back,
-//! `session` is the only way to add a snapshot, `snapshots` finds them again, `select` picks one.
+//! `session` is the only way to add a snapshot, `snapshots` finds them again, `select` picks one,
+//! `tombstones` forgets them.
 
 pub mod access;
-mod adopt;
+pub mod adopt;
 pub mod chunks;
 pub mod examine;
 pub mod generations;
 pub mod list;
-mod parallel;
+pub mod parallel;
 pub mod reader;
+pub mod roots;
+pub mod rounds;
 pub mod select;
 pub mod session;
 pub mod snapshots;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
+pub mod tombstones;
 pub mod tree;
 pub mod trust;
 

@@ -23,6 +23,8 @@ pub struct Reader<'a> {
     /// Packs that a request has found missing: asking again for each of their chunks helps nobody.
     /// The index names more packs than ever can be here.
     missing: Mutex<HashSet<PackId>>,
+    /// Those of them for which the segments were listed again: a prune may have moved what they held.
+    looked_for: Mutex<HashSet<PackId>>,
 }
 
 #[derive(Default)]
@@ -35,7 +37,13 @@ struct Kept {
 impl<'a> Reader<'a> {
     /// A reader that keeps a few frames.
     pub fn new(repository: &'a Repository, chunks: &'a Chunks) -> Self {
-        Self { repository, chunks, kept: Mutex::default(), missing: Mutex::default() }
+        Self {
+            repository,
+            chunks,
+            kept: Mutex::default(),
+            missing: Mutex::default(),
+            looked_for: Mutex::default(),
+        }
     }
 
     /// The repository.
@@ -61,7 +69,30 @@ impl<'a> Reader<'a> {
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
+        if self.looks_again(&copies)? {
+            let is_new = |copy: &&Located| copies.iter().all(|old| old.pack.id != copy.pack.id);
+            let moved = self.chunks.locate(&[*id])?.pop().unwrap_or_default();
+            for copy in moved.iter().filter(is_new) {
+                if let Ok(raw) = self.read_copy(kind, id, copy) {
+                    return Ok(raw);
+                }
+            }
+        }
         Err(first_error.unwrap_or_else(|| lost(id)))
+    }
+
+    /// Lists segments again, once for each pack that was found missing; whether what is known of
+    /// `copies` may be out of date.
+    fn looks_again(&self, copies: &[Located]) -> Result<bool> {
+        let gone: Vec<PackId> =
+            copies.iter().map(|copy| copy.pack.id).filter(|id| self.is_missing(id)).collect();
+        // Held to the end: whoever comes meanwhile waits for what is found.
+        let mut looked = self.looked_for.lock().expect("no thread panics while it holds it");
+        if gone.iter().any(|id| !looked.contains(id)) {
+            self.chunks.refresh()?;
+            looked.extend(&gone);
+        }
+        Ok(!gone.is_empty())
     }
 
     fn locate(&self, id: &ChunkId) -> Result<Vec<Located>> {

@@ -8,18 +8,20 @@
 //! # }
 //! ```
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::Repository;
 use super::generations::GenerationView;
 use super::snapshots::{Committed, read_decision};
+use super::{Repository, damaged};
 use crate::backend::{BackendError, create_verified};
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
-use crate::format::ObjectName;
 use crate::format::pack::Header;
 use crate::format::segment::{Fence, SegmentEntry, SegmentFrame, SegmentPack};
 use crate::format::snapshot::{self, Decision, Snapshot};
+use crate::format::{DecodeError, ObjectName};
+use crate::index;
 use crate::seal::keys::SessionKey;
 use crate::seal::pack::FinishedPack;
 use crate::seal::segment;
@@ -161,6 +163,36 @@ impl<'a> Session<'a> {
         Ok(Stored(Segment { id, len: sealed.len(), fence, entries }))
     }
 
+    /// Stores one segment in the place of others, without what they say of packs in `gone`, and reads
+    /// it back: what it holds may be all that is known of those packs soon. Of what they replaced in
+    /// their turn it goes on to say what is in `named`.
+    ///
+    /// # Errors
+    /// Names the segment.
+    pub fn put_merged(
+        &self,
+        merged: Vec<(SegmentId, index::Segment)>,
+        gone: &HashSet<PackId>,
+        named: &HashSet<SegmentId>,
+    ) -> Result<Segment> {
+        let (fence, entries) = merge(merged, gone, named);
+        let config = self.repository.config();
+        let keyring = self.repository.keyring();
+        let sequence = self.segment_sequence.fetch_add(1, Ordering::Relaxed);
+        let origin = (self.id, sequence);
+        let (id, sealed, fence) =
+            segment::seal(keyring, config.suite, config.epoch, origin, fence, &entries);
+        let name = ObjectName::index(self.id, sequence, id);
+        self.create(&name, &sealed)?;
+        let stored = self.repository.backend().get(&name)?;
+        let found = segment::open(keyring, origin, stored.bytes())
+            .map_err(|error| damaged(&name, error))?;
+        if found != (fence.clone(), entries.clone()) {
+            return Err(damaged(&name, DecodeError::Inconsistent));
+        }
+        Ok(Segment { id, len: sealed.len(), fence, entries })
+    }
+
     /// Stores a pending snapshot that relies on the segments of this session.
     ///
     /// # Errors
@@ -239,6 +271,51 @@ impl Stored<Segment> {
     pub fn split(self) -> (Stored<SegmentId>, Segment) {
         (Stored(self.0.id), self.0)
     }
+}
+
+/// What segments say together of all packs but those in `gone`.
+fn merge(
+    merged: Vec<(SegmentId, index::Segment)>,
+    gone: &HashSet<PackId>,
+    named: &HashSet<SegmentId>,
+) -> (Fence, Vec<SegmentEntry>) {
+    let mut fence = Fence::default();
+    let mut entries = Vec::new();
+    let mut numbers: HashMap<PackId, u32> = HashMap::new();
+    for (id, segment) in merged {
+        fence.supersedes.push(id);
+        fence.supersedes.extend(segment.fence.supersedes.iter().filter(|id| named.contains(id)));
+        // Places of this segment's packs in the new one; a pack that is there already, or goes, has
+        // none.
+        let mut places = Vec::with_capacity(segment.fence.packs.len());
+        for mut pack in segment.fence.packs {
+            if gone.contains(&pack.id) || numbers.contains_key(&pack.id) {
+                places.push(None);
+                continue;
+            }
+            for frame in &mut pack.frames {
+                let origin = &segment.fence.origins[frame.origin as usize];
+                let known = fence.origins.iter().position(|known| known == origin);
+                frame.origin = known.unwrap_or_else(|| {
+                    fence.origins.push(origin.clone());
+                    fence.origins.len() - 1
+                }) as u32;
+            }
+            let number = fence.packs.len() as u32;
+            numbers.insert(pack.id, number);
+            places.push(Some(number));
+            fence.packs.push(pack);
+        }
+        let renumbered = segment.entries.into_iter().filter_map(|entry| {
+            let pack = (*places.get(entry.pack as usize)?)?;
+            Some(SegmentEntry { pack, ..entry })
+        });
+        entries.extend(renumbered);
+    }
+    fence.supersedes.sort_unstable();
+    fence.supersedes.dedup();
+    entries.sort_unstable();
+    (fence, entries)
 }
 
 /// The fence and sorted entries over packs.

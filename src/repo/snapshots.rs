@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::access::list_names;
+use super::access::list;
 use super::parallel::ask_all;
 use super::select::{Filter, Selector};
 use super::{Repository, damaged, is_missing};
+use crate::backend::Listed;
 use crate::base::text::escape;
 use crate::base::{Error, ErrorKind, Problems, Result, SessionId, Timestamp, WriterId};
 use crate::format::name::Parsed;
@@ -33,8 +34,14 @@ pub struct Committed {
 pub struct Snapshots {
     /// The snapshots, by time, then id.
     pub all: Vec<Committed>,
+    /// When each was stored, by the clock of the place.
+    pub stored: HashMap<SessionId, Timestamp>,
+    /// Those of them that must not be forgotten.
+    pub pinned: HashSet<SessionId>,
     /// Forgotten sessions.
     pub tombed: HashSet<SessionId>,
+    /// When each of them was first forgotten, by the clock of the place.
+    pub(super) tombed_at: HashMap<SessionId, Timestamp>,
     /// What the forgotten snapshots had seen.
     pub seen_by_tombed: Vec<Seen>,
     /// Objects that are set aside.
@@ -52,12 +59,27 @@ impl Snapshots {
     /// # Errors
     /// When the objects cannot be listed; one that cannot be read is a problem instead.
     pub fn read(repository: &Repository) -> Result<Self> {
+        Self::read_if(repository, |is_tombed| !is_tombed)
+    }
+
+    /// As [`Snapshots::read`], but of those that are forgotten and still there.
+    ///
+    /// # Errors
+    /// As [`Snapshots::read`].
+    pub fn read_forgotten(repository: &Repository) -> Result<Self> {
+        Self::read_if(repository, |is_tombed| is_tombed)
+    }
+
+    fn read_if(repository: &Repository, is_wanted: impl Fn(bool) -> bool) -> Result<Self> {
         let mut found = Self { problems: repository.problems().collect(), ..Self::default() };
         found.read_tombstones(repository)?;
         let mut sessions = Vec::new();
-        for name in names(repository, ObjectKind::Snapshot)? {
+        for Listed { name, modified, .. } in listed(repository, ObjectKind::Snapshot)? {
             match name.parsed() {
-                Parsed::Snapshot(id) if !found.tombed.contains(&id) => sessions.push((id, name)),
+                Parsed::Snapshot(id) if is_wanted(found.tombed.contains(&id)) => {
+                    found.stored.insert(id, modified);
+                    sessions.push((id, name));
+                }
                 _ => {}
             }
         }
@@ -85,7 +107,7 @@ impl Snapshots {
         let places: HashMap<SessionId, usize> =
             self.all.iter().enumerate().map(|(place, c)| (c.id, place)).collect();
         let mut notes = Vec::new();
-        for name in names(repository, ObjectKind::Note)? {
+        for Listed { name, .. } in listed(repository, ObjectKind::Note)? {
             if let Parsed::Note(session, number) = name.parsed()
                 && let Some(place) = places.get(&session)
             {
@@ -97,9 +119,14 @@ impl Snapshots {
             let body = repository.open_object(name)?;
             Note::decode(&body, session).map_err(|error| damaged(name, error))
         });
-        for ((place, ..), note) in notes.iter().zip(read) {
+        for ((place, _, session, _), note) in notes.iter().zip(read) {
             match note {
                 Ok(note) => {
+                    match note.pinned {
+                        Some(true) => drop(self.pinned.insert(*session)),
+                        Some(false) => drop(self.pinned.remove(session)),
+                        None => {}
+                    }
                     let snapshot = &mut self.all[*place].snapshot;
                     snapshot.tags = note.tags.unwrap_or(std::mem::take(&mut snapshot.tags));
                     snapshot.description = note.description.or(snapshot.description.take());
@@ -121,20 +148,35 @@ impl Snapshots {
         Ok(found.tombed)
     }
 
+    /// Only what tombstones say.
+    ///
+    /// # Errors
+    /// When tombstones cannot be listed.
+    pub(super) fn of_tombstones(repository: &Repository, problems: &Problems) -> Result<Self> {
+        let mut found = Self::default();
+        found.read_tombstones(repository)?;
+        problems.extend(std::mem::take(&mut found.problems));
+        Ok(found)
+    }
+
     fn read_tombstones(&mut self, repository: &Repository) -> Result<()> {
         let mut sessions = Vec::new();
-        for name in names(repository, ObjectKind::Tombstone)? {
+        for Listed { name, modified, .. } in listed(repository, ObjectKind::Tombstone)? {
             if let Parsed::Tombstone(id) = name.parsed() {
-                sessions.push((id, name));
+                sessions.push((id, name, modified));
             }
         }
-        let tombstones = ask_all(&sessions, &|(id, name)| {
+        let tombstones = ask_all(&sessions, &|(id, name, _)| {
             let body = repository.open_object(name)?;
             Tombstone::decode(&body, id).map_err(|error| damaged(name, error))
         });
-        for tombstone in tombstones {
+        for ((.., modified), tombstone) in sessions.iter().zip(tombstones) {
             match tombstone {
                 Ok(tombstone) => {
+                    for id in &tombstone.sessions {
+                        let at = self.tombed_at.entry(*id).or_insert(*modified);
+                        *at = (*at).min(*modified);
+                    }
                     self.tombed.extend(tombstone.sessions);
                     self.seen_by_tombed.extend(tombstone.seen);
                 }
@@ -213,11 +255,11 @@ impl Snapshots {
     }
 }
 
-/// Names of all objects of a kind, sorted, so that problems are told in the same order every time.
-fn names(repository: &Repository, kind: ObjectKind) -> Result<Vec<ObjectName>> {
-    let mut names = list_names(&**repository.backend(), kind)?;
-    names.sort_unstable();
-    Ok(names)
+/// All objects of a kind, sorted, so that problems are told in the same order every time.
+fn listed(repository: &Repository, kind: ObjectKind) -> Result<Vec<Listed>> {
+    let mut listed = list(&**repository.backend(), kind)?;
+    listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(listed)
 }
 
 /// Reads what became of a session; `None` when nothing did.
@@ -241,43 +283,21 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::backend::Verb;
     use crate::backend::memory::Memory;
     use crate::backend::with::count::Counted;
     use crate::backend::with::fault::{Fault, Faulty, Rule};
     use crate::backend::with::slow::Slow;
-    use crate::backend::{Backend, Verb};
     use crate::base::SystemClock;
-    use crate::format::slot::Label;
-    use crate::repo::access::Creation;
     use crate::repo::parallel::REQUEST_COUNT_MAX;
-    use crate::repo::session::{Recheck, Session};
-    use crate::repo::testing::snapshot_of;
-    use crate::seal::keys::Key;
-    use crate::seal::slot::Secret;
+    use crate::repo::testing::{self, make, open, snapshot_of};
 
     /// Longer than a busy machine keeps a thread waiting, far shorter than asking one by one takes.
     const DELAY: Duration = Duration::from_millis(20);
 
-    fn make(backend: Arc<dyn Backend>) {
-        let secrets = [(Secret::KeyFile(Key::new([7; 32])), Label::default())];
-        let creation = Creation::default();
-        Repository::create(backend, &creation, &secrets, &SystemClock).expect("it is new");
-    }
-
-    fn open(backend: Arc<dyn Backend>) -> Repository {
-        Repository::open(backend, &mut |_| Ok(Secret::KeyFile(Key::new([7; 32]))))
-            .expect("it opens")
-    }
-
     /// An empty snapshot that is dated `seconds`.
     fn commit(repository: &Repository, seconds: i64) -> SessionId {
-        let snapshot = snapshot_of(Timestamp::new(seconds, 0), "host", "/x");
-        let session = Session::start(repository).expect("it starts");
-        let root = session.put_root(snapshot, &[]).expect("it is stored");
-        match session.recheck(root, &|_| false).expect("it is looked at") {
-            Recheck::Sound(root) => session.commit(root).expect("it is committed").id,
-            Recheck::Endangered => unreachable!("nothing prunes"),
-        }
+        testing::commit(repository, snapshot_of(Timestamp::new(seconds, 0), "host", "/x"))
     }
 
     #[test]

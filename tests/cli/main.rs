@@ -7,6 +7,7 @@ mod damage;
 mod disks;
 mod errors;
 mod first_run;
+mod forgetting;
 mod hostile;
 mod journey;
 mod json;

@@ -61,8 +61,9 @@ fn documented() -> Messages {
             }
         }
     }
-    // The head of `ls` is a snapshot with two words more.
+    // The head of `ls` is a snapshot with two words more; forgotten snapshots are like the others.
     let snapshot = messages[&key("list", "snapshots")].clone();
+    messages.get_mut(&key("list", "unforget")).unwrap().extend(snapshot.clone());
     messages.get_mut(&key("snapshot", "ls")).unwrap().extend(snapshot);
     messages
 }
@@ -99,7 +100,7 @@ fn is_of(kind: &str, value: &Value) -> bool {
         "count" | "bytes" | "seconds" | "number" => value.is_u64(),
         "decimal" => value.is_f64(),
         "yes or no" => value.is_boolean(),
-        "snapshots" => value.is_object(),
+        "snapshots" | "reasons" => value.is_object(),
         other => panic!("docs/scripting.md has no type {other:?}"),
     }
 }
@@ -124,8 +125,16 @@ impl Seen {
         };
         for element in list {
             self.message("list", command, element);
-            for snapshot in element["snapshots"].as_array().into_iter().flatten() {
-                self.message("list", "snapshots", snapshot);
+            let inner = ["snapshots", "keep", "remove", "reasons"];
+            for inner in inner.iter().filter_map(|name| element[name].as_array()).flatten() {
+                match inner.get("snapshot") {
+                    None => self.message("list", "snapshots", inner),
+                    Some(snapshot) => {
+                        self.message("list", "snapshots", snapshot);
+                        assert!(is_of("list of text", &inner["matches"]), "{inner}");
+                        assert_eq!(inner.as_object().unwrap().len(), 2, "{inner}");
+                    }
+                }
             }
         }
     }
@@ -254,6 +263,14 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     run(1, &["restore", "dead", "-t", "back"]);
     let id = run(0, &["backup", "source"]).snapshot_id();
     run(0, &["snapshots", &id, "--host", "somebody"]);
+    let forgotten = run(0, &["forget", "--keep-last", "1"]).json().remove(0);
+    let gone = forgotten[0]["remove"][0]["id"].as_str().unwrap();
+    run(0, &["forget", "--keep-last", "1", "--group-by", "host,paths,tags", "--dry-run"]);
+    run(0, &["unforget"]);
+    run(0, &["prune"]);
+    run(0, &["prune", "--dry-run"]);
+    run(0, &["unforget", gone]);
+    run(0, &["unlock"]);
     let slot = run(0, &["key", "add", "--new-key-file", "second"]).json().remove(0);
     run(0, &["key", "remove", slot["id"].as_str().unwrap()]);
     run(0, &["key", "add", "--new-recovery-code"]);
@@ -285,11 +302,14 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
 /// What no run of ours prints is found in the source.
 #[test]
 fn every_field_in_the_source_is_documented() {
-    let known: BTreeSet<String> = documented()
+    // What `reasons` of `forget` hold is told in a row of their own.
+    let inner = ["snapshot", "matches"].map(str::to_owned);
+    let mut known: BTreeSet<String> = documented()
         .into_values()
         .flat_map(BTreeMap::into_keys)
         .flat_map(|name| name.split('.').map(str::to_owned).collect::<Vec<_>>())
         .collect();
+    known.extend(inner);
     let fields = fields_in(&fs::read_to_string(top().join("src/cli/ui/json.rs")).unwrap());
     assert!(fields.contains("path_hex") && fields.contains("userName"), "{fields:?}");
     let unknown: Vec<_> = fields.difference(&known).collect();

@@ -2,12 +2,16 @@
 
 mod backup;
 mod check;
+mod forget;
 mod generate;
 mod init;
 mod key;
 mod ls;
+mod prune;
 mod restore;
 mod snapshots;
+mod unforget;
+mod unlock;
 mod version;
 
 use super::context::Context;
@@ -47,8 +51,12 @@ commands! {
     Snapshots => snapshots,
     Ls => ls,
     Restore => restore,
+    Forget => forget,
+    Unforget => unforget,
+    Prune => prune,
     Check => check,
     Key => key,
+    Unlock => unlock,
     Generate => generate,
     Version => version,
 }

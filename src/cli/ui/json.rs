@@ -201,11 +201,94 @@ pub(crate) struct GroupKey {
 }
 
 impl GroupKey {
-    pub(crate) fn new(key: &crate::ops::snapshots::GroupKey) -> Self {
+    pub(crate) fn new(key: &crate::ops::group::GroupKey) -> Self {
         Self {
             hostname: key.host.clone().unwrap_or_default(),
             paths: key.paths.as_ref().map(|paths| paths.iter().map(|p| path(p)).collect()),
             tags: key.tags.clone(),
+        }
+    }
+}
+
+/// What `forget` makes of a group, with restic's names.
+#[derive(Serialize)]
+pub(crate) struct ForgetGroup {
+    tags: Option<Vec<String>>,
+    host: String,
+    paths: Option<Vec<String>>,
+    keep: Vec<Snapshot>,
+    remove: Vec<Snapshot>,
+    reasons: Vec<KeepReason>,
+}
+
+/// Why a snapshot is kept.
+#[derive(Serialize)]
+pub(crate) struct KeepReason {
+    snapshot: Snapshot,
+    matches: Vec<String>,
+}
+
+impl ForgetGroup {
+    pub(crate) fn new(group: &crate::ops::forget::Group) -> Self {
+        let GroupKey { hostname: host, paths, tags } = GroupKey::new(&group.key);
+        let reasons = group.kept.iter().map(|(committed, reasons)| KeepReason {
+            snapshot: Snapshot::new(committed),
+            matches: reasons.clone(),
+        });
+        Self {
+            tags,
+            host,
+            paths,
+            keep: group.kept.iter().map(|(committed, _)| Snapshot::new(committed)).collect(),
+            remove: group.forgotten.iter().map(Snapshot::new).collect(),
+            reasons: reasons.collect(),
+        }
+    }
+}
+
+/// `unforgotten`: a snapshot that is back under a new id.
+#[derive(Serialize)]
+pub(crate) struct Unforgotten {
+    pub(crate) message_type: &'static str,
+    pub(crate) snapshot_id: String,
+    pub(crate) original: String,
+}
+
+/// `pruned`: what a prune did, or would do.
+#[derive(Serialize)]
+pub(crate) struct Pruned {
+    message_type: &'static str,
+    dry_run: bool,
+    packs_deleted: u64,
+    bytes_deleted: u64,
+    snapshots_deleted: u64,
+    packs_named: u64,
+    bytes_named: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    named_until: Option<String>,
+    bytes_moved: u64,
+    packs_kept: u64,
+    bytes_kept: u64,
+    bytes_unused: u64,
+    segments_replaced: u64,
+}
+
+impl Pruned {
+    pub(crate) fn new(report: &crate::ops::prune::Report, dry_run: bool) -> Self {
+        Self {
+            message_type: "pruned",
+            dry_run,
+            packs_deleted: report.deleted_packs,
+            bytes_deleted: report.deleted_bytes,
+            snapshots_deleted: report.deleted_snapshots,
+            packs_named: report.waiting_packs,
+            bytes_named: report.waiting_bytes,
+            named_until: report.waiting_until.map(Timestamp::to_rfc3339),
+            bytes_moved: report.moved_bytes,
+            packs_kept: report.kept_packs,
+            bytes_kept: report.kept_bytes,
+            bytes_unused: report.unused_bytes,
+            segments_replaced: report.replaced_segments,
         }
     }
 }

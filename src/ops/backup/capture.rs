@@ -88,7 +88,10 @@ impl Capture<'_> {
             stored_bytes = run.progress.stored_bytes.get(),
             "new chunks stored"
         );
-        let excluded = excluded.into_inner().expect("no thread panics while it holds the lock");
+        let mut excluded: Vec<_> =
+            excluded.into_inner().expect("no thread panics while it holds the lock");
+        // Threads meet them in any order.
+        excluded.sort_unstable();
         Ok(Captured { result, excluded, notices: selector.take_notices() })
     }
 

@@ -1,10 +1,10 @@
 //! Ends a session: with a snapshot, or without one where none is wanted.
 
 use super::epoch::LastEpoch;
-use super::writer::Writer;
 use super::{Made, Options};
 use crate::base::{Result, SegmentId, SessionId};
 use crate::format::snapshot::Snapshot;
+use crate::ops::writer::Writer;
 use crate::ops::{DAMAGED_KEY, Run};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
@@ -59,7 +59,7 @@ impl Ending<'_> {
         }
         let committed = self.session.commit(root)?;
         self.keep_epoch(committed.id);
-        self.writer.keep(self.chunks);
+        self.writer.keep(self.chunks, committed.id);
         if !self.chunks.meta_get(DAMAGED_KEY).unwrap_or_default().is_empty() {
             self.chunks.meta_put(DAMAGED_KEY, &[]);
         }

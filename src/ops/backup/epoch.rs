@@ -42,7 +42,9 @@ impl LastEpoch {
         let scope = scope(&parent.snapshot.host, &component.paths);
         let last = Self::read(chunks, &scope)?;
         // Without a segment of then, others would not find what is taken over.
-        let is_sound = last.snapshot == parent.id && last.segments.is_subset(&chunks.segments());
+        let gone: Vec<_> = last.segments.difference(&chunks.segments()).copied().collect();
+        let superseded = if gone.is_empty() { HashSet::new() } else { chunks.superseded() };
+        let is_sound = last.snapshot == parent.id && gone.iter().all(|id| superseded.contains(id));
         is_sound.then_some(ParentRows { scope, epoch: last.epoch })
     }
 

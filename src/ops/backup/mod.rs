@@ -9,7 +9,6 @@ mod source;
 mod suspicion;
 #[cfg(test)]
 mod tests;
-mod writer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,13 +18,14 @@ use self::ending::Ending;
 use self::epoch::LastEpoch;
 use self::record::Record;
 use self::source::Source;
-use self::writer::Writer;
+use super::writer::Writer;
 use super::{DAMAGED_KEY, Run, closing_notices, decode_packs, open_chunks, subtree};
 use crate::base::size::MIB;
 use crate::base::{Error, ErrorKind, Result, SessionId, Timestamp};
 use crate::format::entry::TreeRef;
 use crate::format::snapshot::{Snapshot, State};
 use crate::index::{Rows, UntouchedRows};
+use crate::pipeline::parent_tree::ParentTree;
 use crate::pipeline::scan::LastRun;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
@@ -212,7 +212,11 @@ impl Backup<'_> {
         let untouched = UntouchedRows(chunks);
         let rows: &dyn Rows = if options.dry_run { &untouched } else { chunks };
         let comparison = options.comparison;
-        let last_run = LastRun { rows, scope, parent: taken_over, comparison };
+        let tree = parent
+            .filter(|_| taken_over.is_none())
+            .and_then(|parent| parent.snapshot.components.first())
+            .map(|component| ParentTree::new(Reader::new(repository, chunks), component.root));
+        let last_run = LastRun { rows, scope, parent: taken_over, tree: tree.as_ref(), comparison };
         tracing::info!(
             parent = parent.map(|parent| parent.id.short()).unwrap_or_default(),
             takes_over = taken_over.is_some(),

@@ -1,11 +1,11 @@
 //! Writes down what a run captured, as the snapshot that is to be committed.
 
 use super::Options;
-use super::writer::Writer;
 use crate::base::{SessionId, Timestamp};
 use crate::format::entry::TreeRef;
 use crate::format::snapshot::{Component, PathBytes, Seen, Snapshot, State, Statistics};
 use crate::ops::Run;
+use crate::ops::writer::Writer;
 
 /// What only the run knows.
 pub(super) struct Record {

@@ -368,3 +368,43 @@ fn a_silent_command_is_stopped_with_the_run() {
     assert!(!PathBuf::from(format!("/proc/{}", pid.trim())).exists(), "it still runs");
     assert_eq!(world.snapshot_count(), 0);
 }
+
+#[test]
+fn without_a_cache_files_are_compared_with_the_tree_of_the_parent() {
+    let world = World::new();
+    let source = world.source();
+    fill(&source);
+    // Several windows, and several nodes below one another.
+    fs::create_dir_all(source.join("many/below")).unwrap();
+    for n in 0..9000 {
+        fs::write(source.join(format!("many/{n:04}")), []).unwrap();
+    }
+    fs::write(source.join("many/below/x"), "x").unwrap();
+    let counts_of = |options: &dyn Fn(&mut Options)| {
+        let (report, counts) = world.backup_with(|it| {
+            it.cache_dir = None;
+            options(it);
+        });
+        let progress = &counts.progress;
+        let counted = [&progress.files_new, &progress.files_changed, &progress.files_unmodified];
+        (report.id(), counted.map(|counter| counter.get()))
+    };
+    let (first, counted) = counts_of(&|_| ());
+    let file_count = counted[0];
+    assert!(file_count > 9500 && counted[1..] == [0, 0], "{counted:?}");
+    assert_eq!(counts_of(&|_| ()).1, [0, 0, file_count]);
+    fs::write(source.join("many/4500"), "changed").unwrap();
+    fs::write(source.join("many/4500a"), "new").unwrap();
+    fs::remove_file(source.join("many/0000")).unwrap();
+    assert_eq!(counts_of(&|_| ()).1, [1, 1, file_count - 2]);
+    // Another parent than the last one, also where the cache knows the last one.
+    let with_cache = |it: &mut Options| it.cache_dir = world.options(|_| ()).cache_dir;
+    let old = |it: &mut Options| {
+        with_cache(it);
+        it.parent = Some(first.to_hex());
+    };
+    assert_eq!(counts_of(&with_cache).1, [0, 0, file_count]);
+    assert_eq!(counts_of(&old).1, [1, 1, file_count - 2]);
+    let all_new = counts_of(&|it| it.force = true).1;
+    assert_eq!(all_new, [file_count, 0, 0]);
+}

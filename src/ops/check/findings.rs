@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::base::Error;
-use crate::format::ObjectName;
+use crate::format::{ObjectKind, ObjectName};
 
 /// Most affected paths that a finding names.
 pub(super) const AFFECTED_COUNT_MAX: usize = 20;
@@ -67,16 +67,32 @@ impl Findings {
         let mut all: Vec<Finding> = self.0.into_values().collect();
         for finding in &mut all {
             if finding.hint.is_empty() {
-                finding.hint = if finding.affected.is_empty() {
-                    "No file in any snapshot needs it.".to_owned()
-                } else {
-                    "Back up the sources again from this host: what they still have is stored anew."
-                        .to_owned()
-                };
+                finding.hint = hint(finding).to_owned();
             }
         }
         all.sort_by_key(|finding| std::cmp::Reverse(finding.affected.len()));
         all
+    }
+}
+
+/// What to do about an object of which nothing better is known.
+fn hint(finding: &Finding) -> &'static str {
+    if !finding.affected.is_empty() {
+        return "Back up the sources again from this host: what they still have is stored anew.";
+    }
+    let is = |kind: ObjectKind| finding.object.starts_with(&format!("{} ", kind.noun()));
+    if is(ObjectKind::Snapshot) {
+        "Bring the object back from a copy of the repository; without it this snapshot is lost."
+    } else if is(ObjectKind::Tombstone) {
+        "The snapshots that it forgot are listed again; forget them once more."
+    } else if is(ObjectKind::Config) || is(ObjectKind::Key) {
+        "The repository opens without it. Bring it back from a copy, or remove it."
+    } else if is(ObjectKind::Generation) {
+        "No prune relies on it; remove it."
+    } else if is(ObjectKind::Note) || is(ObjectKind::Ledger) {
+        "What it said is lost, and no file; remove it."
+    } else {
+        "No file in any snapshot needs it."
     }
 }
 

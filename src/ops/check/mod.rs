@@ -3,19 +3,19 @@
 mod absent;
 mod data;
 mod findings;
-mod remembered;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use absent::{find_hidden, find_lost_segments};
+use absent::{find_hidden, find_lost_segments, find_missing_last, pending_count};
 use data::{find_false_segments, is_contradiction, read_packs};
 pub use findings::Finding;
 use findings::{Findings, cause};
 use walk::Walker;
 
+use super::writer::{self, last_snapshot};
 use super::{DAMAGED_KEY, Run, closing_notices, encode_packs, known_config, open_chunks};
 use crate::base::text::escape;
 use crate::base::{PackId, Result};
@@ -25,7 +25,8 @@ use crate::pipeline::budget::Budget;
 use crate::repo::Repository;
 use crate::repo::examine::examine;
 use crate::repo::reader::Reader;
-use crate::repo::snapshots::Snapshots;
+use crate::repo::rounds;
+use crate::repo::snapshots::{Committed, Snapshots};
 use crate::repo::trust;
 
 /// What to do about a segment that somebody with the keys made up.
@@ -61,6 +62,22 @@ pub struct Report {
     pub read_bytes: u64,
 }
 
+/// What keeps a snapshot from being restored whole, by an index that is open. A part of
+/// `max_memory`, in bytes, remembers what was looked at.
+///
+/// # Errors
+/// When the backend cannot be reached.
+pub(super) fn lacks(
+    reader: &Reader<'_>,
+    snapshot: &Committed,
+    max_memory: u64,
+    run: &Run<'_>,
+) -> Result<Vec<Finding>> {
+    let mut findings = Findings::default();
+    Walker::new(reader, run, HashSet::new(), max_memory, &mut findings).snapshot(snapshot)?;
+    Ok(findings.finish())
+}
+
 /// Checks that every snapshot can be restored; with `read_data` by reading every byte.
 ///
 /// # Errors
@@ -72,8 +89,14 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     for error in &snapshots.problems {
         findings.add_error(error);
     }
-    find_hidden(&snapshots, &mut findings);
-    find_lost_segments(repository, &snapshots, &mut findings)?;
+    find_hidden(repository, &snapshots, run, &mut findings)?;
+    let pending = pending_count(repository, &snapshots)?;
+    if pending > 0 {
+        report.notices.push(format!(
+            "{pending} sessions have a root and no snapshot: they were stopped at the very end, or \
+             somebody took their snapshots away"
+        ));
+    }
     let examined = examine(repository)?;
     for error in &examined.problems {
         findings.add_error(error);
@@ -86,14 +109,20 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
         ));
     }
     let cache = || CacheOptions::new(options.cache_dir.clone(), repository.config().repository);
-    if let Err(error) = known_config::compare_with(&Cache::open(cache()).0, repository) {
-        findings.add_error(&error);
+    {
+        // Open only for a moment: a backup that runs beside this wants it.
+        let (known, _) = Cache::open(cache());
+        if let Err(error) = known_config::compare_with(&known, repository) {
+            findings.add_error(&error);
+        }
+        find_missing_last(&snapshots, last_snapshot(known.meta_get(writer::KEY)), &mut findings);
     }
     // A cache could hide that a segment is gone, so the index is built from what is there; on the
     // disk where that can be, because memory is bounded and repositories are not.
     let scratch = options.cache_dir.as_ref().and_then(|dir| Scratch::make(dir).ok());
     let (chunks, notices) = open_chunks(repository, scratch.as_ref().map(Scratch::path), run)?;
     report.notices.extend(notices);
+    find_lost_segments(repository, &snapshots, chunks.superseded(), &mut findings)?;
     for error in run.problems.take() {
         findings.add_error(&error);
     }
@@ -101,7 +130,12 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let packs = chunks.packs()?;
     let unindexed = chunks.unindexed_packs();
     report.pack_count = (packs.len() + unindexed.len()) as u64;
-    for (id, listed_len) in chunks.missing_packs() {
+    // What a prune has doomed goes, whether it was carried out to the end or not.
+    let rounds = rounds::read(repository).unwrap_or_default();
+    let doomed: HashSet<PackId> =
+        rounds.into_iter().filter_map(|round| round.doomed).flatten().collect();
+    let missing = chunks.missing_packs().into_iter();
+    for (id, listed_len) in missing.filter(|(id, len)| len.is_some() || !doomed.contains(id)) {
         let message = match listed_len {
             None => "it is missing".to_owned(),
             Some(len) => format!("it has {len} bytes, which is not what was stored"),

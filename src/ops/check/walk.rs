@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use super::findings::{AFFECTED_COUNT_MAX, Findings};
-use super::remembered::Remembered;
 use crate::base::text::escape;
 use crate::base::{ChunkId, PackId, Result};
 use crate::format::entry::{Entry, TreeRef};
 use crate::format::list::{ChunkList, Piece};
 use crate::format::{FrameKind, ObjectName};
 use crate::ops::Run;
+use crate::ops::remembered::Remembered;
 use crate::repo::chunks::Located;
 use crate::repo::list::read_page;
 use crate::repo::reader::Reader;

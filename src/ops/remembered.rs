@@ -1,4 +1,4 @@
-//! What a check knows already, in bounded memory.
+//! What a walk knows already, in bounded memory.
 
 use std::collections::HashMap;
 use std::hash::Hash;

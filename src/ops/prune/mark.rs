@@ -1,0 +1,159 @@
+//! Finds every chunk that something kept needs, with each node looked at once.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::sorted::SortedIds;
+use crate::base::{ChunkId, Error, ErrorKind, Result};
+use crate::format::entry::TreeRef;
+use crate::format::list::ChunkList;
+use crate::format::snapshot::Snapshot;
+use crate::format::tree::Node;
+use crate::format::{FrameKind, ObjectKind, ObjectName};
+use crate::ops::Run;
+use crate::ops::remembered::Remembered;
+use crate::repo::list::read_page;
+use crate::repo::reader::{Reader, damaged_chunk};
+
+/// Parts of `--max-memory` for ids that wait to be sorted, and for nodes that were looked at.
+const SORTED_SHARE: u64 = 4;
+const WALKED_SHARE: u64 = 4;
+
+/// What is needed.
+pub(super) struct Marks {
+    ids: SortedIds,
+    /// Tree nodes and pages that were looked at.
+    walked: Remembered<ChunkId, ()>,
+    /// Roots that were followed.
+    roots: HashSet<ObjectName>,
+}
+
+impl Marks {
+    /// Nothing yet. Takes parts of `max_memory`, in bytes, and files in `dir`.
+    pub(super) fn new(max_memory: u64, dir: PathBuf) -> Self {
+        Self {
+            ids: SortedIds::new(max_memory / SORTED_SHARE, dir),
+            walked: Remembered::new(max_memory / WALKED_SHARE),
+            roots: HashSet::new(),
+        }
+    }
+
+    /// Adds all that the roots lead to which were not followed yet.
+    ///
+    /// A session of which nothing was decided may have lost what it relied on to a prune; it finds
+    /// that out before it could commit. What is missing of its root is passed over.
+    ///
+    /// # Errors
+    /// When a node of a snapshot cannot be read: what it leads to is not known.
+    pub(super) fn follow(
+        &mut self,
+        reader: &Reader<'_>,
+        roots: &[(ObjectName, Snapshot)],
+        run: &Run<'_>,
+    ) -> Result<()> {
+        for (name, snapshot) in roots {
+            if self.roots.contains(name) {
+                continue;
+            }
+            let is_pending = name.kind() == ObjectKind::Session;
+            for component in &snapshot.components {
+                let walk = Walk { reader, run, is_pending };
+                self.trees(&walk, component.root).map_err(|error| unknown(name, error))?;
+            }
+            self.roots.insert(name.clone());
+        }
+        Ok(())
+    }
+
+    /// Hands over the ids of all chunks that are needed, sorted, in batches.
+    ///
+    /// # Errors
+    /// Those of `each`, and when what was sorted cannot be read.
+    pub(super) fn batches(&mut self, each: &mut dyn FnMut(&[ChunkId]) -> Result<()>) -> Result<()> {
+        self.ids.batches(each)
+    }
+
+    fn trees(&mut self, walk: &Walk<'_>, top: Option<TreeRef>) -> Result<()> {
+        let mut open: Vec<(ChunkId, u8)> = Vec::new();
+        open.extend(top.map(|tree| (tree.id, tree.level)));
+        while let Some((id, level)) = open.pop() {
+            walk.run.cancel.check()?;
+            self.ids.push(&id)?;
+            if self.walked.get(&id).is_some() {
+                continue;
+            }
+            let read = || {
+                let raw = walk.reader.chunk(FrameKind::Metadata, &id)?;
+                Node::decode(&raw, level).map_err(|error| damaged_chunk(&id, error))
+            };
+            match walk.unless_pending(read())? {
+                None => continue,
+                Some(Node::Branch(_, children)) => {
+                    open.extend(children.iter().rev().map(|child| (child.id, level - 1)));
+                }
+                Some(Node::Leaf(entries)) => {
+                    for entry in entries {
+                        open.extend(entry.tree.map(|tree| (tree.id, tree.level)));
+                        if let Some(list) = entry.content {
+                            self.content(walk, list)?;
+                        }
+                    }
+                }
+            }
+            self.walked.insert(id, ());
+        }
+        Ok(())
+    }
+
+    fn content(&mut self, walk: &Walk<'_>, list: ChunkList) -> Result<()> {
+        let mut open = Vec::new();
+        let mut next = Some(list);
+        while let Some(list) = next {
+            for piece in list.pieces {
+                self.ids.push(&piece.id)?;
+                if list.level > 0 && self.walked.get(&piece.id).is_none() {
+                    open.push((piece, list.level - 1));
+                }
+            }
+            next = None;
+            while let (None, Some((piece, level))) = (&next, open.pop()) {
+                walk.run.cancel.check()?;
+                next = walk.unless_pending(read_page(walk.reader, &piece, level))?;
+                if next.is_some() {
+                    self.walked.insert(piece.id, ());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How one root is walked.
+struct Walk<'a> {
+    reader: &'a Reader<'a>,
+    run: &'a Run<'a>,
+    /// Whether its session has not been decided.
+    is_pending: bool,
+}
+
+impl Walk<'_> {
+    fn unless_pending<T>(&self, read: Result<T>) -> Result<Option<T>> {
+        match read {
+            Err(error)
+                if self.is_pending
+                    && matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged) =>
+            {
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+}
+
+fn unknown(name: &ObjectName, error: Error) -> Error {
+    let message = format!("it is not known what {} {name} needs", name.kind().noun());
+    Error::new(error.kind, message).because(error).hint(
+        "Nothing was pruned. `parados check` says what is damaged; a backup of the sources may heal \
+         it, and a snapshot that is lost can be forgotten.",
+    )
+}

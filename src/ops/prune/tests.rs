@@ -1,0 +1,250 @@
+//! What a prune deletes, or must not delete, on a real disk.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::*;
+use crate::base::calendar::Calendar;
+use crate::ops::group::GroupBy;
+use crate::ops::tests::{Counts, World, describe, noise};
+use crate::ops::{forget, restore, unforget};
+use crate::repo::select::Filter;
+use crate::repo::snapshots::Snapshots;
+
+impl World {
+    fn prune_options(&self) -> Options {
+        Options {
+            grace: 0,
+            max_unused: MaxUnused::Bytes(0),
+            max_moved: u64::MAX,
+            exclusive: false,
+            dry_run: false,
+            cache_dir: Some(self.dir.path().join("cache")),
+            scratch_dir: self.dir.path().to_path_buf(),
+            max_memory: 512 << 20,
+        }
+    }
+
+    fn prune_with(&self, change: impl FnOnce(&mut Options)) -> Report {
+        let counts = Counts::default();
+        let mut options = self.prune_options();
+        change(&mut options);
+        let report = prune(&self.repository, &options, &counts.run()).unwrap();
+        assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
+        report
+    }
+
+    fn forget(&self, ids: &[SessionId]) {
+        let counts = Counts::default();
+        let options = forget::Options {
+            words: ids.iter().map(|id| id.to_hex()).collect(),
+            filter: Filter::default(),
+            policy: forget::policy::Policy::default(),
+            group_by: GroupBy::default(),
+            calendar: Calendar::utc(),
+            allow_all: true,
+            dry_run: false,
+        };
+        forget::forget(&self.repository, &options, &counts.run()).unwrap();
+    }
+
+    fn ids(&self) -> Vec<SessionId> {
+        Snapshots::read(&self.repository).unwrap().all.iter().map(|c| c.id).collect()
+    }
+
+    fn objects_of(&self, kind: &str) -> BTreeSet<PathBuf> {
+        fn walk(path: &Path, found: &mut BTreeSet<PathBuf>) {
+            for entry in fs::read_dir(path).into_iter().flatten() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    walk(&path, found);
+                } else {
+                    found.insert(path);
+                }
+            }
+        }
+        let mut found = BTreeSet::new();
+        walk(&self.dir.path().join("repository").join(kind), &mut found);
+        found
+    }
+
+    fn restored(&self, id: SessionId) -> PathBuf {
+        let counts = Counts::default();
+        let target = self.dir.path().join(format!("restored-{}", id.short()));
+        let options = restore::Options {
+            path: Some(self.source().to_str().unwrap().into()),
+            snapshot: id.to_hex().as_str().into(),
+            ..restore::Options::new(target.clone())
+        };
+        restore::restore(&self.repository, &options, &counts.run()).unwrap();
+        assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
+        target
+    }
+
+    fn is_sound(&self) {
+        let findings = self.check().findings;
+        assert!(findings.is_empty(), "{findings:?}");
+    }
+}
+
+/// A file of its own, and one that changes.
+fn write(world: &World, number: u64) {
+    let source = world.source();
+    fs::write(source.join("same"), noise(0, 1_000_000)).unwrap();
+    fs::write(source.join("changing"), noise(number, 3_000_000)).unwrap();
+    for n in 0..50 {
+        fs::write(source.join(format!("small-{n}")), noise(100 * number + n % 7, 1000)).unwrap();
+    }
+}
+
+#[test]
+fn what_only_forgotten_snapshots_need_goes_and_the_rest_stays() {
+    let world = World::new();
+    let mut sources = Vec::new();
+    for number in 1..=4 {
+        write(&world, number);
+        world.backup();
+        sources.push(describe(&world.source()));
+    }
+    let ids = world.ids();
+    let before: u64 = world.objects_of("packs").iter().map(|p| p.metadata().unwrap().len()).sum();
+    let nothing = world.prune_with(|_| ());
+    assert_eq!((nothing.deleted_packs, nothing.unused_bytes), (0, 0));
+    world.forget(&ids[..3]);
+    let dry = world.prune_with(|options| options.dry_run = true);
+    assert!(dry.waiting_bytes > 9_000_000 && dry.deleted_packs == 0, "{dry:?}");
+    let report = world.prune_with(|_| ());
+    assert_eq!(report.deleted_snapshots, 3);
+    assert!(report.deleted_bytes > 9_000_000, "{report:?}");
+    let after: u64 = world.objects_of("packs").iter().map(|p| p.metadata().unwrap().len()).sum();
+    assert!(after + 9_000_000 < before, "{before} {after}");
+    assert_eq!(world.ids(), ids[3..]);
+    world.is_sound();
+    assert_eq!(describe(&world.restored(ids[3])), sources[3]);
+    // What was taken over from the last run still is, and nothing is stored twice.
+    let (report, counts) = world.backup();
+    assert_eq!(counts.progress.new_data_bytes.get(), 0, "{report:?}");
+    let again = world.prune_with(|_| ());
+    assert_eq!(again.deleted_packs, 0, "{again:?}");
+    world.is_sound();
+}
+
+#[test]
+fn an_unchanged_run_after_a_prune_reads_nothing() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    write(&world, 2);
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.backup();
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    world.backup();
+    world.forget(&world.ids()[..1]);
+    let report = world.prune_with(|_| ());
+    assert!(report.replaced_segments > 0, "{report:?}");
+    let (_, counts) = world.backup();
+    // A large file that is read is the current one.
+    assert!(counts.progress.current().is_empty(), "{:?}", counts.progress.current());
+}
+
+#[test]
+fn within_the_grace_everything_can_come_back() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    let first = describe(&world.source());
+    write(&world, 2);
+    world.backup();
+    let ids = world.ids();
+    world.forget(&ids[..1]);
+    let packs = world.objects_of("packs");
+    let report = world.prune_with(|options| options.grace = 3600);
+    assert!(report.waiting_packs > 0 && report.waiting_until.is_some(), "{report:?}");
+    assert!(world.objects_of("packs").is_superset(&packs));
+    let counts = Counts::default();
+    let options = unforget::Options {
+        words: vec![ids[0].to_hex()],
+        cache_dir: Some(world.dir.path().join("cache")),
+        max_memory: 512 << 20,
+    };
+    let back = unforget::unforget(&world.repository, &options, &counts.run()).unwrap().back;
+    // The grace is over for this one: it looks again, and finds that the candidates are needed.
+    world.prune_with(|_| ());
+    assert_eq!(describe(&world.restored(back[0].1.id)), first);
+    world.is_sound();
+}
+
+#[test]
+fn a_session_that_is_not_over_keeps_what_it_stored_and_what_it_found() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
+    // Another run of the same tree has stored its root, and nothing else yet.
+    let session = Session::start(&world.repository).unwrap();
+    let root = session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
+    world.forget(&[snapshot.id]);
+    let report = world.prune_with(|_| ());
+    assert_eq!(report.deleted_packs, 0, "{report:?}");
+    let counts = Counts::default();
+    let (chunks, _) = open_chunks(&world.repository, None, &counts.run()).unwrap();
+    chunks.list_packs(&HashSet::new()).unwrap();
+    let recheck = session.recheck(root, &|pack| chunks.is_alive(pack)).unwrap();
+    let crate::repo::session::Recheck::Sound(root) = recheck else { panic!("nothing was doomed") };
+    let committed = session.commit(root).unwrap();
+    world.is_sound();
+    assert_eq!(describe(&world.restored(committed.id)), describe(&world.source()));
+}
+
+#[test]
+fn what_nobody_can_read_keeps_everything() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    write(&world, 2);
+    world.backup();
+    let ids = world.ids();
+    world.forget(&ids[..1]);
+    let path = world.dir.path().join(format!("repository/snapshots/{}", ids[1].to_hex()));
+    let good = fs::read(&path).unwrap();
+    let packs = world.objects_of("packs");
+    let counts = Counts::default();
+    let run = || prune(&world.repository, &world.prune_options(), &counts.run());
+    let mut bad = good.clone();
+    bad[100] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &bad).unwrap();
+    let error = run().unwrap_err();
+    assert!(error.to_string().contains(&ids[1].to_hex()), "{error}");
+    fs::remove_file(&path).unwrap();
+    // Nobody has seen it, so its loss shows nowhere: what it needs goes. One that was seen is missed.
+    fs::write(&path, &good).unwrap();
+    world.backup();
+    fs::remove_file(&path).unwrap();
+    let error = run().unwrap_err();
+    assert!(error.to_string().contains("nobody forgot it"), "{error}");
+    assert!(world.objects_of("packs").is_superset(&packs));
+    // Who knows that it is lost for good says so.
+    world.forget(&ids[1..]);
+    let counts = Counts::default();
+    prune(&world.repository, &world.prune_options(), &counts.run()).unwrap();
+    world.is_sound();
+}
+
+#[test]
+fn many_small_segments_become_one() {
+    let world = World::new();
+    for number in 0..20 {
+        fs::write(world.source().join(format!("file-{number}")), noise(number, 20_000)).unwrap();
+        world.backup();
+    }
+    assert_eq!(world.objects_of("index").len(), 20);
+    world.forget(&world.ids()[..1]);
+    let report = world.prune_with(|_| ());
+    assert!(report.replaced_segments >= 20, "{report:?}");
+    assert!(world.objects_of("index").len() <= 2);
+    world.is_sound();
+    let last = world.ids().pop().unwrap();
+    assert_eq!(describe(&world.restored(last)), describe(&world.source()));
+}

@@ -1,0 +1,152 @@
+//! What must not be pruned: every snapshot that is committed, or may be yet.
+
+use std::collections::{HashMap, HashSet};
+
+use super::access::list;
+use super::parallel::ask_all;
+use super::snapshots::{Snapshots, read_decision};
+use super::{Repository, damaged, is_missing};
+use crate::backend::Listed;
+use crate::base::{Error, ErrorKind, Problems, Result, SessionId, Timestamp};
+use crate::format::name::Parsed;
+use crate::format::snapshot::{Decision, Root, Seen, Snapshot};
+use crate::format::{ObjectKind, ObjectName};
+
+/// What snapshots and sessions there are, as a prune sees them.
+#[derive(Debug, Default)]
+pub struct Roots {
+    /// What is kept, with all it leads to: snapshots that are not forgotten, and roots of sessions
+    /// of which nothing was decided.
+    pub live: Vec<(ObjectName, Snapshot)>,
+    /// Snapshots that are forgotten and still there, with the time at which they were forgotten, by
+    /// the clock of the place.
+    pub forgotten: Vec<(ObjectName, Timestamp)>,
+    /// Roots of sessions that were decided: nobody needs them any more.
+    pub finished: Vec<ObjectName>,
+    /// Sessions of which nothing was decided, with the time at which their last root was stored, by
+    /// the clock of the place.
+    pub undecided: Vec<(SessionId, Timestamp)>,
+    /// Sessions of which something was decided.
+    pub settled: HashSet<SessionId>,
+}
+
+impl Roots {
+    /// Reads tombstones, then sessions, then snapshots. In this order a session that commits
+    /// meanwhile is found at least once, as a root or as a snapshot.
+    ///
+    /// # Errors
+    /// When anything of it cannot be read: what it leads to is not known, and must not be deleted.
+    /// When the backend hides a snapshot that others have seen.
+    pub fn read(repository: &Repository, problems: &Problems) -> Result<Self> {
+        let mut found = Self::default();
+        let Snapshots { tombed, tombed_at, seen_by_tombed, .. } =
+            Snapshots::of_tombstones(repository, problems)?;
+        let sessions = read_sessions(repository)?;
+        let mut decided: HashSet<SessionId> = HashSet::new();
+        let mut seen = seen_by_tombed;
+        for (name, id, decision) in read_decisions(repository)? {
+            decided.insert(id);
+            match decision {
+                _ if tombed.contains(&id) => found.forgotten.push((name, tombed_at[&id])),
+                Decision::Abort { .. } => {}
+                Decision::Snapshot(snapshot) => {
+                    seen.extend(snapshot.seen.iter().copied());
+                    found.live.push((name, snapshot));
+                }
+            }
+        }
+        found.settled = decided.union(&tombed).copied().collect();
+        find_hidden(repository, &seen, &found.settled, problems)?;
+        let mut last: HashMap<SessionId, Timestamp> = HashMap::new();
+        for (Listed { name, modified, .. }, id, root) in sessions {
+            if decided.contains(&id) || tombed.contains(&id) {
+                found.finished.push(name);
+                continue;
+            }
+            let time = last.entry(id).or_insert(modified);
+            *time = modified.max(*time);
+            found.live.push((name, root.snapshot));
+        }
+        found.undecided = last.into_iter().collect();
+        found.undecided.sort_unstable();
+        Ok(found)
+    }
+}
+
+type Sessions = Vec<(Listed, SessionId, Root)>;
+
+fn read_sessions(repository: &Repository) -> Result<Sessions> {
+    let mut listed = list(&**repository.backend(), ObjectKind::Session)?;
+    listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let read = ask_all(&listed, &|object| -> Result<Option<Root>> {
+        let sealed = match repository.backend().get(&object.name) {
+            Ok(sealed) => sealed,
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let body = crate::seal::object::open(repository.keyring(), &object.name, &sealed);
+        let root = body.and_then(|body| Root::decode(&body));
+        root.map(Some).map_err(|error| unreadable(damaged(&object.name, error)))
+    });
+    let mut sessions = Vec::new();
+    for (object, root) in listed.into_iter().zip(read) {
+        if let Parsed::Session(id, _) = object.name.parsed()
+            && let Some(root) = root?
+        {
+            sessions.push((object, id, root));
+        }
+    }
+    Ok(sessions)
+}
+
+fn read_decisions(repository: &Repository) -> Result<Vec<(ObjectName, SessionId, Decision)>> {
+    let mut listed = list(&**repository.backend(), ObjectKind::Snapshot)?;
+    listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let read = ask_all(&listed, &|object| read_decision(repository, &object.name));
+    let mut decisions = Vec::new();
+    for (object, decision) in listed.into_iter().zip(read) {
+        if let Parsed::Snapshot(id) = object.name.parsed()
+            && let Some(decision) = decision.map_err(unreadable)?
+        {
+            decisions.push((object.name, id, decision));
+        }
+    }
+    Ok(decisions)
+}
+
+/// A backend that hides a snapshot would have prune delete what it needs.
+fn find_hidden(
+    repository: &Repository,
+    seen: &[Seen],
+    settled: &HashSet<SessionId>,
+    problems: &Problems,
+) -> Result<()> {
+    let hidden: Vec<_> = seen.iter().filter(|seen| !settled.contains(&seen.session)).collect();
+    if hidden.is_empty() {
+        return Ok(());
+    }
+    // One that was forgotten and pruned since the tombstones were read is not hidden.
+    let tombed = Snapshots::read_tombed(repository, problems)?;
+    match hidden.iter().find(|seen| !tombed.contains(&seen.session)) {
+        None => Ok(()),
+        Some(hidden) => Err(Error::new(
+            ErrorKind::Damaged,
+            format!("snapshot {} is gone, though nobody forgot it", hidden.session.to_hex()),
+        )
+        .hint(
+            "Nothing was pruned. Bring the object back from a copy of the repository; if it is lost \
+             for good, `parados forget` with its whole id lets prune go on.",
+        )),
+    }
+}
+
+/// What to do about a root that keeps prune from knowing what is needed.
+fn unreadable(error: Error) -> Error {
+    match error.kind {
+        ErrorKind::Damaged => error.hint(
+            "Nothing was pruned, since nobody knows what it needs. Bring the object back from a \
+             copy, or remove it if it is lost for good.",
+        ),
+        _ => error,
+    }
+}
