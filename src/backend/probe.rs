@@ -6,7 +6,7 @@ use super::error::{At, BackendError};
 use super::verb::Verb;
 use super::{Backend, Listed, Put};
 use crate::base::Timestamp;
-use crate::format::name::{ObjectKind, ObjectName};
+use crate::format::name::{ObjectKind, ObjectName, Parsed};
 use crate::seal::Sealed;
 
 /// Threads that try to create one name at the same time. A store that checks and then writes
@@ -124,8 +124,16 @@ fn found<T>(result: Result<T, BackendError>) -> Result<Option<T>, BackendError> 
     }
 }
 
+/// Kind of the records that a probe writes and deletes; one that is killed leaves them.
+const KIND: &str = "probe";
+
+/// Whether an object is what a probe left.
+pub fn is_left_over(name: &ObjectName) -> bool {
+    matches!(name.parsed(), Parsed::Ledger(kind, _) if kind == KIND)
+}
+
 fn unique_name() -> ObjectName {
-    let text = format!("ledger/probe/{}", hex::encode(random::<16>()));
+    let text = format!("ledger/{KIND}/{}", hex::encode(random::<16>()));
     ObjectName::parse(&text).expect("a ledger name of hex digits is well formed")
 }
 

@@ -8,11 +8,12 @@ use crate::base::size::KIB;
 #[derive(Clone, Debug, Default, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct LimitFlags {
-    /// Send at most so many KiB in a second
+    /// Send at most so many KiB in a second, on average: each object goes at once, then there is a
+    /// pause
     #[arg(long, global = true, value_name = "KIB")]
     limit_upload: Option<u64>,
 
-    /// Receive at most so many KiB in a second
+    /// Receive at most so many KiB in a second, on average over requests
     #[arg(long, global = true, value_name = "KIB")]
     limit_download: Option<u64>,
 

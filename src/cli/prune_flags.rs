@@ -15,6 +15,7 @@ const YEAR: i64 = 365 * DAY;
 
 /// How to prune.
 #[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Prune")]
 pub(crate) struct PruneFlags {
     /// Delete what was named so long ago, as `12h` or `7d`; `0` deletes at once, and is as safe
     #[arg(long, value_name = "SPAN", value_parser = grace, default_value = "24h")]

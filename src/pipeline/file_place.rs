@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::flush::FLUSH_LEN;
 use super::how::{Action, Reports};
 use super::layout::Layout;
 use super::links::LinkKey;
@@ -55,6 +56,8 @@ pub struct FilePlace {
     lost: Mutex<Vec<Range<u64>>>,
     /// What is lost may be in the old file, in whatever shape.
     old_is_worth_more: AtomicBool,
+    /// Bytes that were written since it was put on the disk.
+    unflushed: AtomicU64,
 }
 
 impl FilePlace {
@@ -87,6 +90,7 @@ impl FilePlace {
             has_lost: AtomicBool::new(false),
             lost: Mutex::default(),
             old_is_worth_more: AtomicBool::new(false),
+            unflushed: AtomicU64::new(0),
         }
     }
 
@@ -193,6 +197,17 @@ impl FilePlace {
             rest = later;
         }
         reports.progress.bytes_done.add(bytes.len() as u64);
+        self.flush_if_much(writer, bytes.len() as u64, reports);
+    }
+
+    fn flush_if_much(&self, writer: &FileWriter, written: u64, reports: &Reports<'_>) {
+        if self.is_large
+            && self.unflushed.fetch_add(written, Ordering::Relaxed) + written >= FLUSH_LEN
+            && let Some(file) = writer.duplicate()
+        {
+            self.unflushed.store(0, Ordering::Relaxed);
+            reports.flusher.hand_over(file);
+        }
     }
 
     /// Leaves out long runs of zeros.

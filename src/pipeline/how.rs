@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::failure::Failure;
+use super::flush::Flusher;
 use super::links::Links;
 use crate::base::{Cancel, Error, ErrorKind, Problems, Progress};
 use crate::format::entry::Entry;
@@ -127,6 +128,8 @@ pub struct Reports<'a> {
     pub cancel: &'a Cancel,
     /// What came of it beside problems.
     pub outcome: &'a Outcome,
+    /// Where large files go that are to be on the disk early.
+    pub flusher: &'a Flusher,
 }
 
 /// What came of a restore, beside problems and progress.

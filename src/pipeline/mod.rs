@@ -25,6 +25,7 @@ pub mod failure;
 pub mod fetch;
 pub mod file_place;
 pub mod flow;
+pub mod flush;
 pub mod how;
 pub mod layout;
 pub mod links;

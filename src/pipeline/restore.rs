@@ -11,6 +11,7 @@ use super::entries::{Entries, Work};
 use super::expected::Expected;
 use super::failure::Failure;
 use super::fetch::fetch;
+use super::flush::{self, Flusher};
 use super::how::{How, Outcome, Overwrite, Reports, left_alone};
 use super::links::Links;
 use super::merge::{ComponentNo, Merge, Merged};
@@ -56,6 +57,8 @@ pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<Outcome> {
     let failure = Failure::default();
     let links = Links::new(job.target);
     let outcome = Outcome::default();
+    let (file_in, files) = bounded(flush::WAITING_COUNT_MAX);
+    let flusher = Flusher::new(file_in);
     let reports = Reports {
         how: job.how,
         reader: job.reader,
@@ -65,8 +68,11 @@ pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<Outcome> {
         links: &links,
         cancel: job.cancel,
         outcome: &outcome,
+        flusher: &flusher,
     };
     thread::scope(|threads| {
+        threads.spawn(move || flush::stage(&files));
+        let _end = flusher.guard();
         let (work_in, work) = bounded::<Work>(1);
         let reports = &reports;
         threads.spawn(move || {

@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::{Repository, damaged, is_missing};
-use crate::backend::Listed;
+use crate::backend::{Listed, probe};
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::generation::Generation;
 use crate::format::ledger::LedgerRecord;
@@ -39,6 +39,8 @@ pub fn examine(repository: &Repository) -> Result<Examined> {
     for kind in ObjectKind::ALL {
         let mut listed = Vec::new();
         repository.backend().list(kind, &mut |found| match found {
+            // What a probe tried out with says nothing.
+            Ok(object) if probe::is_left_over(&object.name) => {}
             Ok(object) if KINDS.contains(&kind) => listed.push(object),
             Ok(_) => {}
             Err(junk) => {

@@ -75,6 +75,11 @@ impl FileWriter {
         self.file.write_all_at(bytes, offset).map_err(|e| self.failed("write", e))
     }
 
+    /// The same file once more, for who puts it on the disk meanwhile.
+    pub fn duplicate(&self) -> Option<File> {
+        self.file.try_clone().ok()
+    }
+
     /// Shares all content of `old`, where the file system can: nothing is copied then, and no space
     /// is taken. Says whether it can.
     pub fn clone_all(&self, old: &FileReader) -> bool {

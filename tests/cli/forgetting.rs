@@ -89,6 +89,37 @@ fn what_makes_no_sense_is_refused_and_nothing_is_forgotten() {
 }
 
 #[test]
+fn what_is_pruned_does_not_come_back_and_its_space_does() {
+    let (world, ids) = world_of(&[3, 7, 8, 9]);
+    let size = |world: &World| -> u64 {
+        world.objects("packs").iter().map(|path| fs::metadata(path).unwrap().len()).sum()
+    };
+    let before = size(&world);
+    world.ok(&["forget", &ids[0], &ids[1]]);
+    let named = world.ok(&["prune"]);
+    assert!(named.out.contains("; a prune after "), "{}", named.out);
+    assert_eq!(size(&world), before);
+    // Within the grace one of them comes back.
+    let back = world.ok(&["unforget", &ids[1], "--json"]).json();
+    let new = back[0]["snapshot_id"].as_str().unwrap().to_owned();
+    let told = world.ok(&["prune", "--grace", "0", "--max-unused", "0"]);
+    assert!(told.out.contains("deleted ") && told.out.contains("kept "), "{}", told.out);
+    assert!(size(&world) + 50_000 <= before, "{} {before}", size(&world));
+    let gone = world.error(1, &["unforget", &ids[0]]);
+    assert!(gone.contains("what was pruned does not come back"), "{gone}");
+    for (id, day) in [(&new, 7), (&ids[2], 8), (&ids[3], 9)] {
+        let part = format!("{id}:{}", world.at("source").display());
+        world.ok(&["restore", &part, "--target", "back"]);
+        assert_eq!(fs::read(world.at("back/file")).unwrap(), noise(day, 50_000));
+    }
+    // The one that came back is the last by the time it was stored, whatever it claims.
+    let again = world.ok(&["forget", "--keep-last", "1", "--prune", "--grace", "0"]).out;
+    assert!(again.contains("forgot 1 snapshot;") && again.contains("deleted "), "{again}");
+    world.ok(&["check", "--read-data"]);
+    assert_eq!(world.ok(&["prune", "--grace", "0"]).out.lines().next(), Some("nothing to prune"));
+}
+
+#[test]
 fn nothing_is_locked() {
     let world = World::with_repository();
     assert_eq!(world.ok(&["unlock"]).out, "there are no locks, so there is nothing to unlock\n");

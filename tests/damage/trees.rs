@@ -423,10 +423,13 @@ fn a_tree_deeper_than_any_source_ends() {
         tree = forge.tree(&[directory(b"d", Some(tree))]);
     }
     let id = publish(forge, &[directory(b"deep", Some(tree))]);
-    for operation in [Operation::Ls, Operation::Check] {
+    for operation in [Operation::Ls, Operation::Check, Operation::Restore] {
         let answer = world.run(operation, id);
         assert!(answer.error.is_none());
         assert!(answer.told().contains("deeper than"), "{}", answer.told());
+        if operation == Operation::Restore {
+            assert!(answer.restored.contains_key("honest/file"), "{}", answer.told());
+        }
     }
 }
 

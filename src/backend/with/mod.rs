@@ -5,5 +5,6 @@ pub mod dry_run;
 pub mod fault;
 pub mod limit;
 pub mod log;
+pub mod mortal;
 pub mod read_only;
 pub mod slow;

@@ -8,6 +8,7 @@ use crate::cli::context::{Access, Context, Tell};
 use crate::cli::exit::Outcome;
 use crate::cli::group_by::group_by;
 use crate::cli::keep_flags::KeepFlags;
+use crate::cli::prune_flags::PruneFlags;
 use crate::cli::snapshot_filter::SnapshotFilter;
 use crate::cli::snapshot_table::{Row, table};
 use crate::cli::ui::{Ui, json, text};
@@ -49,6 +50,13 @@ pub(crate) struct Args {
     /// Print narrow tables, without paths
     #[arg(short, long)]
     compact: bool,
+
+    /// Prune afterward, as `parados prune` does with the options below
+    #[arg(long)]
+    prune: bool,
+
+    #[command(flatten)]
+    prune_flags: PruneFlags,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
@@ -75,7 +83,16 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     } else {
         print(ui, &ran.report, args)?;
     }
-    Ok(if ran.problem_count > 0 { Outcome::Incomplete } else { Outcome::Done })
+    let mut problem_count = ran.problem_count;
+    if args.prune && !args.dry_run {
+        let options = args.prune_flags.options(context, opened.cache_dir.clone(), false);
+        let ran = context.run(Tell::AtOnce("prune"), |run| {
+            ops::prune::prune(&opened.repository, &options, run)
+        })?;
+        super::prune::print(ui, &ran.report, false)?;
+        problem_count += ran.problem_count;
+    }
+    Ok(if problem_count > 0 { Outcome::Incomplete } else { Outcome::Done })
 }
 
 /// Either snapshots or a policy.

@@ -23,9 +23,9 @@ use self::mark::Marks;
 pub use self::plan::MaxUnused;
 use self::plan::Plan;
 use self::relocate::Relocation;
-use self::usage::{Usage, doomed, needed_of};
+use self::usage::{Usage, doomed, needed_of, unneeded};
 use super::{Run, closing_notices, open_chunks};
-use crate::backend::{BackendError, Listed, create_verified};
+use crate::backend::{BackendError, Listed, create_verified, probe};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId, SessionId, Timestamp};
 use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Snapshot};
@@ -45,6 +45,8 @@ const ABANDONED_AFTER: i64 = 14 * 86_400;
 /// Seconds for which a running session is left its packs, unless there is no grace at all. Taking
 /// them is safe too, and costs it doing its work again.
 const YOUNG_FOR: i64 = 72 * 3600;
+/// Seconds that a probe takes at most; what is older was left by one that was killed.
+const PROBE_LONG_MAX: i64 = 86_400;
 /// Times that roots are read again because some of them were forgotten meanwhile.
 const MARK_COUNT_MAX: usize = 10;
 /// Rounds in one run: one that is finished, and one that is begun.
@@ -192,7 +194,7 @@ impl Prune<'_> {
             ));
             return Ok(false);
         }
-        let candidates = self.candidates(&session, report)?;
+        let candidates = self.candidates(&session, &doomed_in(rounds), report)?;
         if self.options.dry_run || (candidates.packs.is_empty() && !candidates.has_forgotten) {
             return Ok(false);
         }
@@ -243,11 +245,21 @@ impl Prune<'_> {
     }
 
     /// Finds what nobody needs, and moves what is needed out of packs that mostly are not.
-    fn candidates(&mut self, session: &Session<'_>, report: &mut Report) -> Result<Candidates> {
+    fn candidates(
+        &mut self,
+        session: &Session<'_>,
+        doomed: &HashSet<PackId>,
+        report: &mut Report,
+    ) -> Result<Candidates> {
         let reader = Reader::new(self.repository, self.chunks);
-        let roots = self.mark(&reader, &session.first_look().endangered)?;
+        let roots = self.mark(&reader, doomed)?;
         let usage = Usage::count(self.chunks, &mut self.marks)?;
         self.report_lost(&usage.lost, &reader, &roots)?;
+        if !self.options.dry_run {
+            // What a prune that was killed, or slept, has left.
+            let gone = self.gone(doomed)?;
+            self.replace_segments(session, &gone, &roots, report)?;
+        }
         let young = self.young_packs(&roots)?;
         let settled: Vec<_> =
             usage.packs.iter().filter(|pack| !young.contains(&pack.id)).copied().collect();
@@ -436,8 +448,7 @@ impl Prune<'_> {
         if rounds.last().is_some_and(|last| last.number > number) {
             return Ok(false);
         }
-        let earlier: HashSet<PackId> =
-            rounds.iter().filter_map(|round| round.doomed.as_ref()).flatten().copied().collect();
+        let earlier = doomed_in(&rounds);
         let reader = Reader::new(repository, self.chunks);
         let roots = self.mark(&reader, &earlier)?;
         let unindexed: HashSet<PackId> =
@@ -454,34 +465,67 @@ impl Prune<'_> {
         Ok(true)
     }
 
+    /// Packs that no segment needs to name: those that are doomed, and those that are gone and of
+    /// which nothing is missed.
+    fn gone(&mut self, doomed: &HashSet<PackId>) -> Result<HashSet<PackId>> {
+        let missing = self.chunks.missing_packs().into_iter();
+        let missing: HashSet<PackId> =
+            missing.filter(|(_, len)| len.is_none()).map(|(id, _)| id).collect();
+        let mut gone = doomed.clone();
+        if !missing.is_empty() {
+            gone.extend(unneeded(self.chunks, &mut self.marks, &missing)?);
+        }
+        Ok(gone)
+    }
+
+    /// Writes segments anew that name packs in `gone`.
+    fn replace_segments(
+        &self,
+        session: &Session<'_>,
+        gone: &HashSet<PackId>,
+        roots: &Roots,
+        report: &mut Report,
+    ) -> Result<()> {
+        let named: HashSet<SegmentId> =
+            roots.live.iter().flat_map(|(_, root)| root.segments.iter().copied()).collect();
+        let (repository, chunks) = (&**self.repository, self.chunks);
+        let replaced = segments::rewrite(repository, chunks, session, gone, &named, self.run)?;
+        report.replaced_segments += replaced;
+        Ok(())
+    }
+
     /// Deletes what is doomed, and all that leads to it.
     fn carry_out(
-        &self,
+        &mut self,
         number: u64,
         doomed: HashSet<PackId>,
         roots: &Roots,
         report: &mut Report,
     ) -> Result<()> {
         let session = Session::start(self.repository)?;
-        let named: HashSet<SegmentId> =
-            roots.live.iter().flat_map(|(_, root)| root.segments.iter().copied()).collect();
-        let rewrite =
-            || segments::rewrite(self.repository, self.chunks, &session, &doomed, &named, self.run);
+        let gone = self.gone(&doomed)?;
         // First the segments, so that nothing names what is gone; with a full disk the other way.
-        let replaced = match rewrite() {
-            Err(error) if error.kind == ErrorKind::Full => {
-                self.delete(&doomed, report)?;
-                rewrite()?
+        if let Err(error) = self.replace_segments(&session, &gone, roots, report) {
+            if error.kind != ErrorKind::Full {
+                return Err(error);
             }
-            replaced => replaced?,
-        };
-        report.replaced_segments += replaced;
+            self.delete(&doomed, report)?;
+            self.replace_segments(&session, &gone, roots, report)?;
+        }
         self.delete(&doomed, report)?;
         for (name, at) in &roots.forgotten {
             // One that was forgotten since can still be brought back.
             if self.now.seconds.saturating_sub(at.seconds) >= self.options.grace {
                 self.repository.backend().delete(name)?;
                 report.deleted_snapshots += 1;
+            }
+        }
+        for Listed { name, modified, .. } in list(&**self.repository.backend(), ObjectKind::Ledger)?
+        {
+            if probe::is_left_over(&name)
+                && self.now.seconds.saturating_sub(modified.seconds) > PROBE_LONG_MAX
+            {
+                self.repository.backend().delete(&name)?;
             }
         }
         if let Some(old) = number.checked_sub(2).filter(|old| *old > 0) {
@@ -528,4 +572,9 @@ impl Prune<'_> {
         });
         Ok(packs.collect())
     }
+}
+
+/// What these rounds have doomed. Candidates are not among it: most of what is needed may lie there.
+fn doomed_in(rounds: &[Round]) -> HashSet<PackId> {
+    rounds.iter().filter_map(|round| round.doomed.as_ref()).flatten().copied().collect()
 }

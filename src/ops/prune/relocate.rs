@@ -76,6 +76,8 @@ impl Relocation<'_> {
                         moved.packs.insert(pack.id);
                     }
                     Err(error) if error.kind == ErrorKind::Damaged => run.problems.push(error),
+                    // Another prune has deleted it.
+                    Err(error) if error.kind == ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }
                 if open.stored.len() >= SEGMENT_PACK_COUNT {
@@ -102,6 +104,7 @@ impl Relocation<'_> {
                     run.problems.push(error);
                     continue;
                 }
+                Err(error) if error.kind == ErrorKind::NotFound => continue,
                 Err(error) => return Err(error),
             };
             ids.extend(header.frames.iter().flat_map(|frame| &frame.chunks).map(|c| c.id));

@@ -1,4 +1,4 @@
-//! Writers, prunes, restores and forgetting, all at once on one repository.
+//! Writers, prunes, restores and forgetting, all at once on one repository and killed anywhere.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use super::*;
 use crate::backend::Backend;
 use crate::backend::memory::Memory;
+use crate::backend::with::mortal::Mortal;
 use crate::base::SystemClock;
 use crate::base::calendar::Calendar;
 use crate::format::config::{ChunkLens, PACK_LEN_MIN};
@@ -34,6 +35,8 @@ const PRUNE_COUNT: usize = 2;
 /// Files of a writer, and different contents that any of them may have.
 const FILE_COUNT: u64 = 6;
 const CONTENT_COUNT: u64 = 40;
+/// Most requests that a client answers before it is killed; a backup or a prune makes some dozens.
+const LIFE_MAX: u64 = 150;
 
 type Tree = BTreeMap<String, u64>;
 
@@ -50,6 +53,8 @@ struct Scene {
     model: Mutex<Model>,
     is_over: AtomicBool,
     next: AtomicU64,
+    killed: AtomicU64,
+    is_calm: AtomicBool,
 }
 
 fn secret() -> Secret {
@@ -74,6 +79,8 @@ impl Scene {
             model: Mutex::default(),
             is_over: AtomicBool::new(false),
             next: AtomicU64::new(1),
+            killed: AtomicU64::new(0),
+            is_calm: AtomicBool::new(false),
         }
     }
 
@@ -81,6 +88,28 @@ impl Scene {
     fn open(&self) -> Arc<Repository> {
         let backend = Arc::clone(&self.backend) as Arc<dyn Backend>;
         Arc::new(Repository::open(backend, &mut |_| Ok(secret())).unwrap())
+    }
+
+    /// Does something as a client of its own, which one time in three is killed at some request.
+    /// Nothing is said of what a killed client was told.
+    fn as_client<T>(&self, work: impl Fn(&Arc<Repository>) -> T) -> Option<T> {
+        let backend = Arc::clone(&self.backend) as Arc<dyn Backend>;
+        let life = match self.random() % 3 {
+            0 if !self.is_calm.load(Ordering::Relaxed) => self.random() % LIFE_MAX,
+            _ => u64::from(u32::MAX),
+        };
+        let mortal = Mortal::new(backend, life, self.random().is_multiple_of(2));
+        let opened = Repository::open(Arc::clone(&mortal) as _, &mut |_| Ok(secret()));
+        let done = match opened {
+            Ok(repository) => Some(work(&Arc::new(repository))),
+            Err(error) if mortal.is_dead() => {
+                drop(error);
+                None
+            }
+            Err(error) => panic!("{error}"),
+        };
+        self.killed.fetch_add(u64::from(mortal.is_dead()), Ordering::Relaxed);
+        done.filter(|_| !mortal.is_dead())
     }
 
     fn random(&self) -> u64 {
@@ -113,8 +142,9 @@ impl Scene {
                 cache_dir: keeps.then(|| self.dir.path().join(format!("cache-{writer}"))),
                 ..BackupOptions::default()
             };
-            match backup(&self.open(), &options, &counts.run()) {
-                Ok(report) => {
+            match self.as_client(|repository| backup(repository, &options, &counts.run())) {
+                None => {}
+                Some(Ok(report)) => {
                     assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
                     let Made::Snapshot(id) = report.made else { panic!("{:?}", report.made) };
                     let mut model = self.model.lock().unwrap();
@@ -122,7 +152,7 @@ impl Scene {
                     let place = source.to_str().unwrap().to_owned();
                     model.kept.insert(id, (tree.clone(), place));
                 }
-                Err(error) => assert_eq!(error.kind, ErrorKind::Busy, "{error}"),
+                Some(Err(error)) => assert_eq!(error.kind, ErrorKind::Busy, "{error}"),
             }
         }
     }
@@ -142,12 +172,13 @@ impl Scene {
             max_memory: 64 << 20,
         };
         let counts = Counts::default();
-        match prune(&self.open(), &options, &counts.run()) {
-            Ok(report) => {
+        match self.as_client(|repository| prune(repository, &options, &counts.run())) {
+            None => Report::default(),
+            Some(Ok(report)) => {
                 assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
                 report
             }
-            Err(error) => {
+            Some(Err(error)) => {
                 assert_eq!(error.kind, ErrorKind::Busy, "{error} {:?}", error.source);
                 Report::default()
             }
@@ -174,7 +205,9 @@ impl Scene {
             allow_all: true,
             dry_run: false,
         };
-        forget::forget(&self.open(), &options, &Counts::default().run()).unwrap();
+        let forgotten = self
+            .as_client(|repository| forget::forget(repository, &options, &Counts::default().run()));
+        drop(forgotten.transpose().unwrap());
     }
 
     /// Restores a snapshot; what is wrong with it.
@@ -273,7 +306,8 @@ fn nothing_that_is_kept_is_lost_whoever_runs_beside_it() {
     for (id, (tree, place)) in &kept {
         scene.restored(*id, tree, place).unwrap_or_else(|fault| panic!("snapshot {id}: {fault}"));
     }
-    // Once it is calm, what nobody needs goes within three prunes.
+    // Once it is calm and nobody is killed any more, what nobody needs goes within three prunes.
+    scene.is_calm.store(true, Ordering::Relaxed);
     for no in 0..3 {
         scene.prune(no);
     }
@@ -289,8 +323,9 @@ fn nothing_that_is_kept_is_lost_whoever_runs_beside_it() {
     assert!(decided > 2 && deleted > 10, "{decided} rounds, {deleted} packs");
     let line = format!(
         "prune storm: {acknowledged} snapshots, {} kept, {decided} generations, {deleted} packs \
-         deleted\n",
-        kept.len()
+         deleted, {} clients killed\n",
+        kept.len(),
+        scene.killed.load(Ordering::Relaxed)
     );
     std::io::Write::write_all(&mut std::io::stdout(), line.as_bytes()).unwrap();
 }

@@ -116,6 +116,36 @@ pub(super) fn doomed(
     })
 }
 
+/// Which of `missing`, packs that segments name and that are gone, nobody needs: everything needed of
+/// them has another copy.
+///
+/// # Errors
+/// When the index fails.
+pub(super) fn unneeded(
+    chunks: &Chunks,
+    marks: &mut Marks,
+    missing: &HashSet<PackId>,
+) -> Result<HashSet<PackId>> {
+    chunks.ask_index(|index, alive| {
+        let ids = pack_ids(index, alive)?;
+        let mut gone: HashMap<PackNo, PackId> = HashMap::new();
+        index.packs(&mut |no, id, _| {
+            if missing.contains(id) {
+                gone.insert(no, *id);
+            }
+        })?;
+        marks.batches(&mut |batch| {
+            for places in index.find(batch)? {
+                if !places.iter().any(|place| ids.contains_key(&place.pack)) {
+                    places.iter().for_each(|place| drop(gone.remove(&place.pack)));
+                }
+            }
+            Ok(())
+        })?;
+        Ok(gone.into_values().collect())
+    })
+}
+
 /// Which chunks of `wanted`, sorted, are needed.
 ///
 /// # Errors
