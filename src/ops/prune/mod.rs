@@ -461,6 +461,12 @@ impl Prune<'_> {
         decided.extend(self.unindexed(&HashSet::new())?.intersection(&loose));
         let step = GenerationStep::Doomed;
         let decided = rounds::agree(repository, number, step, &decided, time)?;
+        // A prune that slept since it looked may have written this where the true record was removed
+        // long ago. Then two later rounds are there, and it means nothing.
+        if rounds::read(repository)?.last().is_some_and(|last| last.number > number + 1) {
+            rounds::trim(repository, number)?;
+            return Ok(false);
+        }
         self.carry_out(number, decided.into_iter().collect(), &roots, report)?;
         Ok(true)
     }

@@ -248,3 +248,39 @@ fn many_small_segments_become_one() {
     let last = world.ids().pop().unwrap();
     assert_eq!(describe(&world.restored(last)), describe(&world.source()));
 }
+
+/// A prune that slept for months writes its decision, which was made and carried out by others.
+#[test]
+fn a_decision_of_long_ago_means_nothing() {
+    let world = World::new();
+    for number in 1..=4 {
+        write(&world, number);
+        world.backup();
+    }
+    for _ in 0..3 {
+        world.forget(&world.ids()[..1]);
+        world.prune_with(|_| ());
+    }
+    let highest = rounds::read(&world.repository).unwrap().last().unwrap().number;
+    assert!(highest >= 3, "{highest}");
+    let packs: HashSet<PackId> = list(&**world.repository.backend(), ObjectKind::Pack)
+        .unwrap()
+        .into_iter()
+        .filter_map(|object| match object.name.parsed() {
+            Parsed::Pack(id) => Some(id),
+            _ => None,
+        })
+        .collect();
+    assert!(!packs.is_empty());
+    let time = Timestamp::new(0, 0);
+    rounds::agree(&world.repository, 1, GenerationStep::Doomed, &packs, time).unwrap();
+    world.prune_with(|_| ());
+    assert!(rounds::read(&world.repository).unwrap().iter().all(|round| round.number > 1));
+    world.is_sound();
+    let last = world.ids().pop().unwrap();
+    assert_eq!(describe(&world.restored(last)), describe(&world.source()));
+    // A backup that finds it relies on nothing in it, and stores anew what it needs.
+    rounds::agree(&world.repository, 1, GenerationStep::Doomed, &packs, time).unwrap();
+    world.backup();
+    world.is_sound();
+}
