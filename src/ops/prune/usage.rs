@@ -137,7 +137,9 @@ pub(super) fn unneeded(
         marks.batches(&mut |batch| {
             for places in index.find(batch)? {
                 if !places.iter().any(|place| ids.contains_key(&place.pack)) {
-                    places.iter().for_each(|place| drop(gone.remove(&place.pack)));
+                    for place in &places {
+                        gone.remove(&place.pack);
+                    }
                 }
             }
             Ok(())
