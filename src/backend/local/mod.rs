@@ -3,7 +3,7 @@
 //! ```text
 //! <root>/config/ keys/ packs/<aa>/ index/ …   objects, named as everywhere
 //! <root>/tmp/                                 what is being written; ignored, swept after a day
-//! <root>/reserve                              8 MiB for records of forget and prune on a full disk
+//! <root>/reserve                              2 MiB for records of forget and prune on a full disk
 //! ```
 //!
 //! Everything is reached from one descriptor of the root, so that a disk that is unmounted or a

@@ -279,12 +279,12 @@ fn directories_that_somebody_removed_are_made_again() {
 fn a_missing_reserve_is_taken_again_at_the_next_put() {
     let world = World::new();
     let reserve = world.root().join("reserve");
-    assert_eq!(fs::metadata(&reserve).expect("there").len(), 8 << 20);
+    assert_eq!(fs::metadata(&reserve).expect("there").len(), 2 << 20);
     fs::remove_file(&reserve).expect("removed");
     let local = world.open();
     assert!(!reserve.exists());
     local.put(&ObjectName::config(1), &sealed("a")).expect("created");
-    assert_eq!(fs::metadata(&reserve).expect("there").len(), 8 << 20);
+    assert_eq!(fs::metadata(&reserve).expect("there").len(), 2 << 20);
 }
 
 #[test]
