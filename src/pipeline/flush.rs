@@ -17,7 +17,7 @@ pub struct Flusher(Sender<Option<File>>);
 pub struct End<'f>(&'f Flusher);
 
 impl Flusher {
-    /// One that hands over to [`stage`].
+    /// One that hands over to the stage of this file.
     pub fn new(files: Sender<Option<File>>) -> Self {
         Self(files)
     }
