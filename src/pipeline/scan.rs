@@ -23,6 +23,9 @@ use crate::source::{
 /// Times that a directory is listed again in which names come and go.
 const LOOK_COUNT_MAX: usize = 3;
 
+/// Times that one directory is listed again in all: each costs as much as the directory is large.
+const DIRECTORY_LOOK_COUNT_MAX: usize = 64;
+
 /// What the last run of the same sources left in the local cache.
 pub struct LastRun<'a> {
     /// The rows.
@@ -201,6 +204,17 @@ impl Scanner<'_> {
             |name: &[u8]| window.end < listing.len() && *name >= *listing.name(window.end);
         let mut missed_count = 0;
         for _ in 0..LOOK_COUNT_MAX {
+            match listing.count_look() {
+                ..DIRECTORY_LOOK_COUNT_MAX => {}
+                // Told once; the directory is marked by it.
+                DIRECTORY_LOOK_COUNT_MAX => {
+                    let message = "names in it come and go too fast to follow";
+                    let path = open.path().to_bytes();
+                    scan.problems.push(Problem::new(path, "list", ErrorKind::Busy, message));
+                    return;
+                }
+                _ => return,
+            }
             let known: HashSet<Vec<u8>> = scan.children.iter().map(|c| c.name.clone()).collect();
             let came = match self.selector.newcomers(open, listing) {
                 Ok(came) => came,
@@ -226,8 +240,7 @@ impl Scanner<'_> {
             missed_count += gone_count;
         }
         if missed_count > 0 {
-            let message =
-                format!("{missed_count} names came to it meanwhile, and are in the next snapshot");
+            let message = "names came to it meanwhile, and are in the next snapshot";
             let path = open.path().to_bytes();
             scan.problems.push(Problem::new(path, "list", ErrorKind::Busy, message));
         }
@@ -319,5 +332,90 @@ impl Scanner<'_> {
 
     fn report(&self, problems: Vec<Problem>) {
         self.problems.extend(problems.into_iter().map(Error::from));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::base::{RepositoryId, SystemClock};
+    use crate::index::NoRows;
+    use crate::seal::keys::Roots;
+    use crate::source::Selection;
+
+    /// Lists a directory of these names, changes it, then scans its windows: the names that were
+    /// found, the flags, and the problems.
+    fn scan(
+        names: &[String],
+        change: impl Fn(&std::path::Path),
+    ) -> (Vec<String>, u32, Vec<String>) {
+        let scratch = tempfile::tempdir().unwrap();
+        for name in names {
+            fs::write(scratch.path().join(name), "").unwrap();
+        }
+        let keyring = Keyring::new(RepositoryId::new([1; 32]), Roots::random());
+        let selection = Selection::default();
+        let problems = Problems::default();
+        let comparison = Comparison::default();
+        let rows = &NoRows;
+        let scanner = Scanner {
+            keyring: &keyring,
+            describer: &Describer::default(),
+            exclusion: &Exclusion::default(),
+            selector: &Selector::new(&selection, &[]),
+            last_run: &LastRun { rows, scope: [0; 32], parent: None, tree: None, comparison },
+            clock: &SystemClock,
+            problems: &problems,
+            excluded: &|_| (),
+        };
+        let open = Directory::open_root(scratch.path()).unwrap();
+        let (open, _, listing) = scanner.describe(open).unwrap();
+        change(scratch.path());
+        let (mut found, mut marks, mut start) = (Vec::new(), 0, 0);
+        while start < listing.len() {
+            let window = scanner.window(&open, &listing, start);
+            start = window.end;
+            marks |= window.flags;
+            found.extend(window.names.into_iter().map(|name| match name {
+                Scanned::File(child, _) => String::from_utf8(child.name).unwrap(),
+                other => panic!("{other:?}"),
+            }));
+        }
+        (found, marks, problems.take().iter().map(ToString::to_string).collect())
+    }
+
+    fn words(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_file_that_is_renamed_after_the_listing_is_found_under_its_new_name() {
+        let rename = |from: &'static str, to: &'static str| {
+            move |top: &std::path::Path| fs::rename(top.join(from), top.join(to)).unwrap()
+        };
+        let names = words(&["b", "d", "f"]);
+        for (change, expect) in [
+            (rename("d", "a"), ["a", "b", "f"]),
+            (rename("d", "e"), ["b", "e", "f"]),
+            (rename("b", "g"), ["d", "f", "g"]),
+        ] {
+            assert_eq!(scan(&names, change), (words(&expect), 0, Vec::new()));
+        }
+        // What is removed is missed by nobody, and what only came is the next backup's.
+        let removed = scan(&names, |top| fs::remove_file(top.join("d")).unwrap());
+        assert_eq!(removed, (words(&["b", "f"]), 0, Vec::new()));
+        let came = scan(&names, |top| fs::write(top.join("c"), "").unwrap());
+        assert_eq!(came, (names.clone(), 0, Vec::new()));
+    }
+
+    #[test]
+    fn a_name_that_no_window_can_take_any_more_is_told() {
+        let names: Vec<String> = (0..10_000).map(|n| format!("{n:05}")).collect();
+        let (found, marks, told) =
+            scan(&names, |top| fs::rename(top.join("09999"), top.join("00000a")).unwrap());
+        assert_eq!((found.len(), marks), (9_999, flags::INCOMPLETE));
+        assert!(told.len() == 1 && told[0].contains("names came to it meanwhile"), "{told:?}");
     }
 }

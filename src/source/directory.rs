@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, OFlags, RawDir, SeekFrom};
@@ -49,6 +50,8 @@ pub struct Listing {
     pub(super) is_closed: bool,
     /// Names that were left out.
     dropped: Vec<Name>,
+    /// How often somebody looked for names that came since.
+    look_count: AtomicUsize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -300,6 +303,11 @@ impl Listing {
             is_kept
         });
         dropped.sort_unstable_by(|a, b| bytes_in(bytes, *a).cmp(bytes_in(bytes, *b)));
+    }
+
+    /// Counts one more look for names that came since; says how many there were.
+    pub fn count_look(&self) -> usize {
+        self.look_count.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Whether a name was there, also if it was left out.
