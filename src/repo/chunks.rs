@@ -27,6 +27,8 @@ const FETCH_COUNT: usize = 16;
 const FETCH_BYTES: u64 = 64 << 20;
 /// Key of the segments that were replaced, in the local cache.
 const SUPERSEDED_KEY: &str = "superseded segments";
+/// So many of them are remembered, which takes 2 MiB.
+const SUPERSEDED_COUNT_MAX: usize = 65_536;
 /// Between two looks for chunks that are missing, of which there may be millions.
 const SEARCH_INTERVAL: Duration = Duration::from_secs(30);
 /// How often the index is filled again without segments that proved false.
@@ -206,16 +208,18 @@ impl Chunks {
         record.chunks_exact(ID_LEN).filter_map(SegmentId::from_slice).collect()
     }
 
+    /// The newest are remembered: they serve hosts that take files over from a run before.
     fn remember_superseded(cache: &Cache, segments: &[SegmentId]) {
-        let mut record = cache.meta_get(SUPERSEDED_KEY).unwrap_or_default();
-        let before = record.len();
-        for segment in segments {
-            if record.chunks_exact(ID_LEN).all(|known| known != segment.as_bytes()) {
-                record.extend_from_slice(segment.as_bytes());
-            }
+        if segments.is_empty() {
+            return;
         }
-        if record.len() > before {
-            cache.meta_put(SUPERSEDED_KEY, &record);
+        let record = cache.meta_get(SUPERSEDED_KEY).unwrap_or_default();
+        let known: HashSet<&[u8]> = record.chunks_exact(ID_LEN).collect();
+        let new = segments.iter().map(|id| &id.as_bytes()[..]).filter(|id| !known.contains(id));
+        let all: Vec<&[u8]> = record.chunks_exact(ID_LEN).chain(new).collect();
+        if all.len() > known.len() {
+            let kept = &all[all.len().saturating_sub(SUPERSEDED_COUNT_MAX)..];
+            cache.meta_put(SUPERSEDED_KEY, &kept.concat());
         }
     }
 
@@ -306,9 +310,8 @@ impl Chunks {
         &self,
         mut question: impl FnMut(&dyn Index, &Alive) -> Result<T>,
     ) -> Result<T> {
-        let question = std::cell::RefCell::new(&mut question);
         self.ask(|inner| match &inner.alive {
-            Some(alive) => (question.borrow_mut())(inner.cache.index(), alive),
+            Some(alive) => question(inner.cache.index(), alive),
             None => Err(Error::new(ErrorKind::Bug, "packs were not listed")),
         })
     }
@@ -362,7 +365,7 @@ impl Chunks {
         std::mem::take(&mut *problems)
     }
 
-    fn ask<T>(&self, question: impl Fn(&Inner) -> Result<T>) -> Result<T> {
+    fn ask<T>(&self, mut question: impl FnMut(&Inner) -> Result<T>) -> Result<T> {
         let error = match question(&self.read()) {
             Ok(answer) => return Ok(answer),
             Err(error) => error,
