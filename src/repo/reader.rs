@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ops::Range;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::chunks::{Chunks, Located};
 use super::{Repository, is_missing};
@@ -15,6 +15,9 @@ use crate::seal::frame::{self, FrameShape};
 /// Raw bytes of frames that are kept for the next question.
 const KEPT_BYTES_MAX: usize = 24 << 20;
 
+/// Looks for moved chunks in vain after which they are held for lost.
+const VAIN_COUNT_MAX: usize = 16;
+
 /// Reads chunks of an opened repository.
 pub struct Reader<'a> {
     repository: &'a Repository,
@@ -23,8 +26,16 @@ pub struct Reader<'a> {
     /// Packs that a request has found missing: asking again for each of their chunks helps nobody.
     /// The index names more packs than ever can be here.
     missing: Mutex<HashSet<PackId>>,
-    /// Those of them for which the segments were listed again: a prune may have moved what they held.
-    looked_for: Mutex<HashSet<PackId>>,
+    looked: Mutex<Looked>,
+}
+
+/// Looks for what packs held that were found missing: a prune may have moved it.
+#[derive(Default)]
+struct Looked {
+    /// Packs for which the segments were listed again.
+    packs: HashSet<PackId>,
+    /// How often that helped nobody since it did.
+    vain_count: usize,
 }
 
 #[derive(Default)]
@@ -42,7 +53,7 @@ impl<'a> Reader<'a> {
             chunks,
             kept: Mutex::default(),
             missing: Mutex::default(),
-            looked_for: Mutex::default(),
+            looked: Mutex::default(),
         }
     }
 
@@ -74,6 +85,7 @@ impl<'a> Reader<'a> {
             let moved = self.chunks.locate(&[*id])?.pop().unwrap_or_default();
             for copy in moved.iter().filter(is_new) {
                 if let Ok(raw) = self.read_copy(kind, id, copy) {
+                    self.looked().vain_count = 0;
                     return Ok(raw);
                 }
             }
@@ -87,12 +99,19 @@ impl<'a> Reader<'a> {
         let gone: Vec<PackId> =
             copies.iter().map(|copy| copy.pack.id).filter(|id| self.is_missing(id)).collect();
         // Held to the end: whoever comes meanwhile waits for what is found.
-        let mut looked = self.looked_for.lock().expect("no thread panics while it holds it");
-        if gone.iter().any(|id| !looked.contains(id)) {
+        let mut looked = self.looked();
+        let is_new = gone.iter().any(|id| !looked.packs.contains(id));
+        // Where many packs are lost and not moved, each look is a listing for nothing.
+        if is_new && looked.vain_count < VAIN_COUNT_MAX {
             self.chunks.refresh()?;
-            looked.extend(&gone);
+            looked.packs.extend(&gone);
+            looked.vain_count += 1;
         }
         Ok(!gone.is_empty())
+    }
+
+    fn looked(&self) -> MutexGuard<'_, Looked> {
+        self.looked.lock().expect("no thread panics while it holds it")
     }
 
     fn locate(&self, id: &ChunkId) -> Result<Vec<Located>> {
