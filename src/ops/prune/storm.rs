@@ -8,22 +8,20 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::tests::{forgetting, restoring};
 use super::*;
 use crate::backend::Backend;
 use crate::backend::memory::Memory;
 use crate::backend::with::mortal::Mortal;
-use crate::base::SystemClock;
-use crate::base::calendar::Calendar;
+use crate::base::{SessionId, SystemClock};
 use crate::format::config::{ChunkLens, PACK_LEN_MIN};
 use crate::format::slot::Label;
 use crate::format::wire::Cursor;
 use crate::ops::backup::{Made, Options as BackupOptions, backup};
 use crate::ops::check;
-use crate::ops::group::GroupBy;
 use crate::ops::tests::{Counts, noise};
 use crate::ops::{forget, init, restore};
 use crate::repo::access::Creation;
-use crate::repo::select::Filter;
 use crate::seal::keys::Key;
 use crate::seal::slot::Secret;
 
@@ -196,15 +194,7 @@ impl Scene {
         let Some((id, ..)) = self.pick() else { return };
         // Before it is: whoever restores it meanwhile may find it or not.
         self.model.lock().unwrap().kept.remove(&id);
-        let options = forget::Options {
-            words: vec![id.to_hex()],
-            filter: Filter::default(),
-            policy: forget::policy::Policy::default(),
-            group_by: GroupBy::default(),
-            calendar: Calendar::utc(),
-            allow_all: true,
-            dry_run: false,
-        };
+        let options = forgetting(&[id]);
         let forgotten = self
             .as_client(|repository| forget::forget(repository, &options, &Counts::default().run()));
         drop(forgotten.transpose().unwrap());
@@ -214,11 +204,7 @@ impl Scene {
     fn restored(&self, id: SessionId, tree: &Tree, place: &str) -> Result<(), String> {
         let target = self.dir.path().join(format!("restored-{}", self.random()));
         let counts = Counts::default();
-        let options = restore::Options {
-            path: Some(place.into()),
-            snapshot: id.to_hex().as_str().into(),
-            ..restore::Options::new(target.clone())
-        };
+        let options = restoring(id, place, &target);
         let result = restore::restore(&self.open(), &options, &counts.run());
         let told =
             result.map_err(|error| format!("{error} {:?}", error.source)).and_then(

@@ -5,12 +5,36 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::base::SessionId;
 use crate::base::calendar::Calendar;
 use crate::ops::group::GroupBy;
 use crate::ops::tests::{Counts, World, describe, noise};
 use crate::ops::{forget, restore, unforget};
+use crate::repo::roots::Roots;
 use crate::repo::select::Filter;
 use crate::repo::snapshots::Snapshots;
+
+/// Forgets these, whatever is left.
+pub(super) fn forgetting(ids: &[SessionId]) -> forget::Options {
+    forget::Options {
+        words: ids.iter().map(|id| id.to_hex()).collect(),
+        filter: Filter::default(),
+        policy: forget::policy::Policy::default(),
+        group_by: GroupBy::default(),
+        calendar: Calendar::utc(),
+        allow_all: true,
+        dry_run: false,
+    }
+}
+
+/// Restores what is below this path of a snapshot.
+pub(super) fn restoring(id: SessionId, path: &str, target: &Path) -> restore::Options {
+    restore::Options {
+        path: Some(path.into()),
+        snapshot: id.to_hex().as_str().into(),
+        ..restore::Options::new(target.to_path_buf())
+    }
+}
 
 impl World {
     fn prune_options(&self) -> Options {
@@ -37,16 +61,7 @@ impl World {
 
     fn forget(&self, ids: &[SessionId]) {
         let counts = Counts::default();
-        let options = forget::Options {
-            words: ids.iter().map(|id| id.to_hex()).collect(),
-            filter: Filter::default(),
-            policy: forget::policy::Policy::default(),
-            group_by: GroupBy::default(),
-            calendar: Calendar::utc(),
-            allow_all: true,
-            dry_run: false,
-        };
-        forget::forget(&self.repository, &options, &counts.run()).unwrap();
+        forget::forget(&self.repository, &forgetting(ids), &counts.run()).unwrap();
     }
 
     fn ids(&self) -> Vec<SessionId> {
@@ -72,11 +87,7 @@ impl World {
     fn restored(&self, id: SessionId) -> PathBuf {
         let counts = Counts::default();
         let target = self.dir.path().join(format!("restored-{}", id.short()));
-        let options = restore::Options {
-            path: Some(self.source().to_str().unwrap().into()),
-            snapshot: id.to_hex().as_str().into(),
-            ..restore::Options::new(target.clone())
-        };
+        let options = restoring(id, self.source().to_str().unwrap(), &target);
         restore::restore(&self.repository, &options, &counts.run()).unwrap();
         assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
         target
@@ -283,4 +294,31 @@ fn a_decision_of_long_ago_means_nothing() {
     rounds::agree(&world.repository, 1, GenerationStep::Doomed, &packs, time).unwrap();
     world.backup();
     world.is_sound();
+}
+
+/// A restore that began before a prune moved what it is about to read.
+#[test]
+fn what_was_moved_meanwhile_is_found_by_who_has_an_old_index() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    write(&world, 2);
+    world.backup();
+    let counts = Counts::default();
+    let (chunks, _) = open_chunks(&world.repository, None, &counts.run()).unwrap();
+    world.forget(&world.ids()[..1]);
+    assert!(world.prune_with(|_| ()).moved_bytes > 0);
+    let roots = Roots::read(&world.repository, &counts.problems).unwrap();
+    let reader = Reader::new(&world.repository, &chunks);
+    let mut marks = Marks::new(64 << 20, world.dir.path().to_path_buf());
+    marks.follow(&reader, &roots.live, &counts.run()).unwrap();
+    let mut ids = Vec::new();
+    marks
+        .batches(&mut |batch| {
+            ids.extend_from_slice(batch);
+            Ok(())
+        })
+        .unwrap();
+    let kinds = [crate::format::FrameKind::Data, crate::format::FrameKind::Metadata];
+    assert!(ids.iter().all(|id| kinds.iter().any(|kind| reader.chunk(*kind, id).is_ok())));
 }
