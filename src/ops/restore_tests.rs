@@ -368,3 +368,27 @@ fn long_runs_of_zeros_become_holes_on_request() {
     assert!(blocks() < 100_000, "{} bytes", blocks());
     scene.is_whole();
 }
+
+#[test]
+fn symbolic_links_come_after_everything_else() {
+    let scene = Scene::of(|source| {
+        // The first names of all.
+        symlink("large", source.join("0-link")).unwrap();
+        fs::create_dir(source.join("1-directory")).unwrap();
+        symlink("../large", source.join("1-directory/0-link")).unwrap();
+        for n in 0..600 {
+            fs::write(source.join(format!("file-{n}")), noise(n, 1000)).unwrap();
+        }
+        fs::write(source.join("large"), noise(9, 12_000_000)).unwrap();
+    });
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let heard = Arc::clone(&told);
+    let tell = move |_, path: &[u8], _| heard.lock().unwrap().push(path.ends_with(b"-link"));
+    scene.restore(How { tell: Some(Arc::new(tell)), ..How::default() });
+    scene.is_whole();
+    let told = told.lock().unwrap();
+    assert_eq!(told.iter().filter(|is_link| **is_link).count(), 2);
+    // Directories are told when all in them is done, so only those that hold a link follow.
+    let first = told.iter().position(|is_link| *is_link).unwrap();
+    assert!(first >= 601 && told.len() - first <= 4, "{first} of {}", told.len());
+}

@@ -124,3 +124,22 @@ fn nothing_is_locked() {
     let world = World::with_repository();
     assert_eq!(world.ok(&["unlock"]).out, "there are no locks, so there is nothing to unlock\n");
 }
+
+/// No later snapshot can have seen it; only the host that made it knows.
+#[test]
+fn the_last_snapshot_of_this_host_is_missed_when_somebody_takes_it_away() {
+    let (world, ids) = world_of(&[3, 7]);
+    let object = world.objects("snapshots").into_iter().find(|path| path.ends_with(&ids[1]));
+    fs::remove_file(object.unwrap()).unwrap();
+    for typed in [&["restore", "latest", "--target", "back"][..], &["ls", "latest"]] {
+        let told = world.error(3, typed);
+        assert!(told.contains("the last that this host made, is gone"), "{told}");
+    }
+    let check = world.expect(1, &["check"]);
+    assert!(check.err.contains("this host made it, and nobody forgot it"), "{}", check.err);
+    // Forgotten, it is missed by nobody.
+    let (world, ids) = world_of(&[3, 7]);
+    world.ok(&["forget", &ids[1]]);
+    world.ok(&["ls", "latest"]);
+    world.ok(&["check"]);
+}

@@ -227,7 +227,7 @@ impl Warnings {
             if let Some((path, why)) =
                 message.strip_prefix("could not list ").and_then(|rest| rest.rsplit_once(": "))
             {
-                assert!(why.ends_with(" names came to it meanwhile, and are in the next snapshot"));
+                assert!(why == "names came to it meanwhile, and are in the next snapshot");
                 assert!(warnings.missed.insert(path.into()), "said twice: {message}");
                 continue;
             }
