@@ -120,6 +120,22 @@ fn what_is_pruned_does_not_come_back_and_its_space_does() {
 }
 
 #[test]
+fn a_snapshot_that_shares_all_its_data_goes_without_any_pack() {
+    let (world, ids) = world_of(&[3]);
+    let source = world.at("source").display().to_string();
+    world.ok(&["backup", &source]);
+    world.ok(&["forget", &ids[0]]);
+    let named = world.ok(&["prune"]).out;
+    assert!(named.starts_with("what was forgotten can be brought back until a prune"), "{named}");
+    let gone = world.ok(&["prune", "--grace", "0"]).out;
+    assert!(
+        gone.starts_with("1 forgotten snapshot cannot be brought back any more\nkept "),
+        "{gone}"
+    );
+    assert!(world.error(1, &["unforget", &ids[0]]).contains("does not come back"));
+}
+
+#[test]
 fn nothing_is_locked() {
     let world = World::with_repository();
     assert_eq!(world.ok(&["unlock"]).out, "there are no locks, so there is nothing to unlock\n");

@@ -55,15 +55,17 @@ pub(crate) fn print(ui: &Ui, report: &Report, is_dry: bool) -> Result<()> {
         ui.tell(&format!("{verb} {} into other packs", human(report.moved_bytes)))?;
     }
     if let Some(until) = report.waiting_until {
-        ui.tell(&format!(
-            "named {}; a prune after {} deletes them",
-            packs(report.waiting_packs, report.waiting_bytes),
-            until.to_local()
-        ))?;
+        let until = until.to_local();
+        ui.tell(&if report.waiting_packs > 0 {
+            let named = packs(report.waiting_packs, report.waiting_bytes);
+            format!("named {named}; a prune after {until} deletes them")
+        } else {
+            format!("what was forgotten can be brought back until a prune after {until}")
+        })?;
     } else if is_dry {
         let named = packs(report.waiting_packs, report.waiting_bytes);
         ui.tell(&format!("would name {named}"))?;
-    } else if report.deleted_packs == 0 {
+    } else if report.deleted_packs + report.deleted_snapshots == 0 {
         ui.tell("nothing to prune")?;
     }
     if report.kept_packs > 0 {
