@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::error::{At, BackendError};
 use super::verb::Verb;
 use super::{Backend, Put};
+use crate::base::simulated::is_simulated;
 use crate::format::name::ObjectName;
 use crate::seal::Sealed;
 
@@ -56,7 +57,7 @@ pub fn create_verified(
                 return Err(BackendError::Conflict { at, stored });
             }
             Err(error) if error.is_not_found() => {
-                if exists {
+                if exists && !is_simulated() {
                     std::thread::sleep(CONFLICT_PAUSE * (1 << attempt));
                 }
             }

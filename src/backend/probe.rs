@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::error::{At, BackendError};
 use super::verb::Verb;
 use super::{Backend, Listed, Put};
-use crate::base::Timestamp;
+use crate::base::{Timestamp, random};
 use crate::format::name::{ObjectKind, ObjectName, Parsed};
 use crate::seal::Sealed;
 
@@ -140,12 +140,6 @@ fn unique_name() -> ObjectName {
 /// Random bytes look to the place like any other object.
 fn random_body() -> Sealed {
     Sealed::from_store(Bytes::copy_from_slice(&random::<128>()))
-}
-
-fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system's random generator works");
-    bytes
 }
 
 #[cfg(test)]

@@ -31,9 +31,7 @@ impl<K> Id<K> {
     /// # Panics
     /// Panics when the generator fails: nothing that follows could be trusted.
     pub fn random() -> Self {
-        let mut bytes = [0; ID_LEN];
-        getrandom::fill(&mut bytes).expect("the operating system's random generator works");
-        Self::new(bytes)
+        Self::new(super::random())
     }
 
     /// The bytes.

@@ -7,6 +7,9 @@ pub mod id;
 pub mod pattern;
 pub mod problems;
 pub mod progress;
+pub mod random;
+pub mod rules;
+pub mod simulated;
 pub mod size;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -18,4 +21,5 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{ChunkId, Id, PackId, RepositoryId, SegmentId, SessionId, SlotId, WriterId};
 pub use problems::Problems;
 pub use progress::Progress;
+pub use random::random;
 pub use time::{Clock, SystemClock, Timestamp};

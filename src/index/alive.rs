@@ -74,11 +74,12 @@ impl Alive {
                 stale_count += 1;
             }
         })?;
-        let unindexed = listed
+        let mut unindexed: Vec<_> = listed
             .into_iter()
             .filter(|(_, (_, claimed))| !claimed)
             .map(|(id, (len, _))| (id, len))
             .collect();
+        unindexed.sort_unstable();
         let bits = RwLock::new(Bits { alive, doomed: Bitmap::default() });
         Ok(Self { bits, missing, unindexed, indexed_count, stale_count })
     }

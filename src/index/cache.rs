@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
-use super::{Index, MemoryIndex, NoRows, Rows, lock};
+use super::{Index, MemoryIndex, MemoryRows, NoRows, Rows, lock};
 #[cfg(feature = "rocksdb")]
 use super::{LocalIndex, OpenError, SharedIndex};
 #[cfg(feature = "rocksdb")]
@@ -66,7 +66,7 @@ pub struct Cache {
 
 #[derive(Debug)]
 enum Form {
-    Memory(Box<InMemory>),
+    Memory(Arc<InMemory>),
     #[cfg(feature = "rocksdb")]
     Local(Box<LocalIndex>),
     #[cfg(feature = "rocksdb")]
@@ -76,6 +76,8 @@ enum Form {
 #[derive(Debug, Default)]
 struct InMemory {
     index: MemoryIndex,
+    /// Kept where the next run of a simulated host finds them.
+    rows: Option<MemoryRows>,
     meta: Mutex<HashMap<String, Vec<u8>>>,
 }
 
@@ -84,6 +86,11 @@ impl Cache {
     pub fn open(options: CacheOptions) -> (Self, Vec<Notice>) {
         let mut notices = Vec::new();
         let mut cache = Self { options, form: Form::memory(), was_rebuilt: false };
+        #[cfg(test)]
+        if let Some(memory) = simulated::memory() {
+            (cache.form, cache.was_rebuilt) = (Form::Memory(memory), true);
+            return (cache, notices);
+        }
         cache.open_form(&mut notices);
         (cache, notices)
     }
@@ -223,7 +230,7 @@ impl Cache {
     /// What the last run saw.
     pub fn rows(&self) -> &dyn Rows {
         match &self.form {
-            Form::Memory(..) => &NoRows,
+            Form::Memory(memory) => memory.rows.as_ref().map_or(&NoRows, |rows| rows),
             #[cfg(feature = "rocksdb")]
             Form::Local(index) => index.store(),
             #[cfg(feature = "rocksdb")]
@@ -277,6 +284,39 @@ impl Cache {
 
 impl Form {
     fn memory() -> Self {
-        Self::Memory(Box::default())
+        Self::Memory(Arc::default())
+    }
+}
+
+/// The cache of a host that is simulated, which outlives the runs there.
+#[cfg(test)]
+pub(crate) mod simulated {
+    use std::cell::RefCell;
+    use std::sync::Arc;
+
+    use super::{InMemory, MemoryRows};
+
+    /// What a host keeps.
+    #[derive(Clone, Debug)]
+    pub(crate) struct Kept(Arc<InMemory>);
+
+    impl Default for Kept {
+        fn default() -> Self {
+            let rows = Some(MemoryRows::default());
+            Self(Arc::new(InMemory { rows, ..InMemory::default() }))
+        }
+    }
+
+    thread_local! {
+        static HOST: RefCell<Option<Kept>> = const { RefCell::new(None) };
+    }
+
+    /// From here on this thread runs on the host that has this cache.
+    pub(crate) fn run_on(host: Option<Kept>) {
+        HOST.set(host);
+    }
+
+    pub(super) fn memory() -> Option<Arc<InMemory>> {
+        HOST.with_borrow(|host| host.as_ref().map(|kept| Arc::clone(&kept.0)))
     }
 }

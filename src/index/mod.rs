@@ -13,7 +13,7 @@
 
 mod alive;
 mod buckets;
-mod cache;
+pub(crate) mod cache;
 #[cfg(test)]
 mod conformance;
 #[cfg(feature = "rocksdb")]

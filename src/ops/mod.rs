@@ -8,13 +8,19 @@ pub mod init;
 pub mod key;
 mod known_config;
 pub mod ls;
+mod marks;
 pub mod prune;
 mod remembered;
+mod repack;
+mod rescue;
 pub mod restore;
 #[cfg(test)]
 mod restore_tests;
 mod selection;
+#[cfg(test)]
+mod simulation;
 pub mod snapshots;
+mod sorted;
 mod space;
 mod subtree;
 #[cfg(test)]

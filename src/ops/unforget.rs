@@ -3,12 +3,15 @@
 //! A tombstone is never taken away: who wrote it may be anywhere. What the snapshot said is committed
 //! by a session of its own instead, under a new id.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::marks::Marks;
+use super::rescue::rescue;
 use super::writer::Writer;
 use super::{Run, check, closing_notices, open_chunks};
 use crate::base::{Error, ErrorKind, Result};
+use crate::format::ObjectName;
 use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
@@ -27,6 +30,8 @@ pub struct Options {
     pub words: Vec<String>,
     /// Directory of the local cache.
     pub cache_dir: Option<PathBuf>,
+    /// Where files may be made that live as long as the run.
+    pub scratch_dir: PathBuf,
     /// Bound on memory in bytes.
     pub max_memory: u64,
 }
@@ -56,7 +61,8 @@ pub fn unforget(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) 
     let wanted = options.words.iter().map(select).collect::<Result<Vec<_>>>()?;
     let (chunks, notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
     let mut report = Report { notices, ..Report::default() };
-    let unforget = Unforget { repository, chunks: &chunks, max_memory: options.max_memory };
+    let Options { max_memory, scratch_dir, .. } = options;
+    let unforget = Unforget { repository, chunks: &chunks, max_memory: *max_memory, scratch_dir };
     for old in wanted {
         let new = unforget.bring_back(old, run)?;
         report.back.push((old.clone(), new));
@@ -69,6 +75,7 @@ struct Unforget<'a> {
     repository: &'a Repository,
     chunks: &'a Chunks,
     max_memory: u64,
+    scratch_dir: &'a Path,
 }
 
 impl Unforget<'_> {
@@ -85,7 +92,7 @@ impl Unforget<'_> {
 
     /// One session. `None` when another look found packs that are about to go.
     fn attempt(&self, old: &Committed, run: &Run<'_>) -> Result<Option<Committed>> {
-        let Self { repository, chunks, max_memory } = *self;
+        let Self { repository, chunks, max_memory, .. } = *self;
         // The order matters: generations, then packs, then snapshots.
         let mut session = Session::start(repository)?;
         run.problems.extend(session.take_problems());
@@ -99,6 +106,11 @@ impl Unforget<'_> {
                 .because(format!("{affected}: {}", finding.message))
                 .hint("What it shares with other snapshots can be restored from those."));
         }
+        // What a prune may delete is stored once more: this snapshot must not rely on it.
+        let mut marks = Marks::new(max_memory, self.scratch_dir.to_path_buf());
+        let root = (ObjectName::snapshot(old.id), old.snapshot.clone());
+        marks.follow(&reader, &[root], run)?;
+        let segments = rescue(&reader, &session, &mut marks, run)?;
         let mut others = Snapshots::read(repository)?;
         run.problems.extend(std::mem::take(&mut others.problems));
         let writer = Writer::next(chunks);
@@ -108,7 +120,7 @@ impl Unforget<'_> {
             seen: others.heads(),
             ..old.snapshot.clone()
         };
-        let root = session.put_root(snapshot, &[])?;
+        let root = session.put_root(snapshot, &segments)?;
         let Recheck::Sound(root) = session.recheck(root, &|pack| chunks.is_alive(pack))? else {
             return Ok(None);
         };

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvError, Sender};
 
 use super::backup::ending;
 use super::failure::Failure;
@@ -70,6 +70,7 @@ pub struct Assembler<'a> {
     scans: Sender<ScanRequest>,
     jobs: Sender<ReadJob>,
     events: Receiver<Event>,
+    helper: Option<&'a dyn Fn()>,
     next_epoch: u64,
 
     directories: HashMap<DirectoryNo, Assembly<'a>>,
@@ -86,13 +87,15 @@ pub struct Assembler<'a> {
 }
 
 /// The ends of the queues that an assembler uses.
-pub struct Queues {
+pub struct Queues<'a> {
     /// Scans to make.
     pub scans: Sender<ScanRequest>,
     /// Files to read.
     pub jobs: Sender<ReadJob>,
     /// Answers.
     pub events: Receiver<Event>,
+    /// Does what is asked for, where no other thread does.
+    pub helper: Option<&'a dyn Fn()>,
 }
 
 impl<'a> Assembler<'a> {
@@ -103,7 +106,7 @@ impl<'a> Assembler<'a> {
         progress: &'a Progress,
         failure: &'a Failure,
         cancel: &'a Cancel,
-        queues: Queues,
+        queues: Queues<'a>,
         next_epoch: u64,
     ) -> Self {
         Self {
@@ -115,6 +118,7 @@ impl<'a> Assembler<'a> {
             scans: queues.scans,
             jobs: queues.jobs,
             events: queues.events,
+            helper: queues.helper,
             next_epoch,
             directories: HashMap::new(),
             next_no: 0,
@@ -142,7 +146,7 @@ impl<'a> Assembler<'a> {
         // Every request is answered, also after a failure: nobody may be left waiting.
         self.to_scan.clear();
         while self.scan_count + self.read_count > 0 {
-            match self.events.recv() {
+            match self.next_event() {
                 Ok(Event::Scan(_)) => self.scan_count -= 1,
                 Ok(Event::Files(_)) => self.read_count -= 1,
                 Ok(Event::Broken) | Err(_) => break,
@@ -248,7 +252,7 @@ impl<'a> Assembler<'a> {
             if self.scan_count + self.read_count == 0 {
                 return Ok(());
             }
-            let Ok(event) = self.events.recv() else {
+            let Ok(event) = self.next_event() else {
                 return Err(broken());
             };
             match event {
@@ -265,6 +269,13 @@ impl<'a> Assembler<'a> {
                 }
             }
         }
+    }
+
+    fn next_event(&self) -> Result<Event, RecvError> {
+        if let Some(helper) = self.helper {
+            helper();
+        }
+        self.events.recv()
     }
 
     /// Sends out work, reads first: they are what takes time.

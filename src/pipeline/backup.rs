@@ -4,24 +4,28 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::assemble::{Assembler, Queues};
 use super::budget::Budget;
 use super::count::Count;
 use super::dedup::Dedup;
 use super::failure::Failure;
+use super::flow::{Event, FrameMessage, Outcome};
 use super::memory::MemoryPlan;
 use super::read::Reading;
 use super::scan::{LastRun, Scanner};
 use super::seal::Sealer;
+use super::workers::Workers;
 use super::{pack, put, read, scan, segments, stream};
+use crate::base::simulated::is_simulated;
 use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result, SegmentId};
 use crate::chunk::Chunker;
 use crate::format::entry::TreeRef;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
-use crate::repo::session::{Session, Stored};
+use crate::repo::session::{Pack, Session, Stored};
+use crate::seal::pack::FinishedPack;
 use crate::source::{Describer, Exclusion, Roots, Selector, Stream};
 
 /// Threads that scan: one waits for the disk while the other compares.
@@ -110,7 +114,10 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
             describer.mounts.ordinal(*device);
         }
     }
-    let (frame_in, frames) = bounded(FRAME_QUEUE_COUNT);
+    let (frame_in, frames) = match is_simulated() {
+        false => bounded(FRAME_QUEUE_COUNT),
+        true => unbounded(),
+    };
     let keyring = job.repository.keyring();
     let key = job.session.key();
     let sealer = Sealer::new(keyring, key, &dedup, job.progress, &failure, frame_in, job.level);
@@ -136,53 +143,115 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         cancel: job.cancel,
         clock: job.clock,
     };
-    let is_walked = AtomicBool::new(false);
-    let (tree, outcome) = thread::scope(|threads| {
-        if let Sources::Trees(roots) = job.sources
-            && job.counts_first
-        {
-            threads.spawn(|| count(job, roots, &is_walked));
-        }
-        let (pack_in, packs) = bounded(job.plan.packs_in_flight.saturating_sub(job.put_count));
-        let (receipt_in, receipts) = bounded(job.put_count);
-        let pack_len = job.repository.config().pack_len;
-        let plan = &job.plan;
-        let failed = &failure;
-        threads.spawn(move || pack::stage(job.session, pack_len, plan, failed, &frames, &pack_in));
-        for _ in 0..job.put_count {
-            let (packs, receipt_in) = (packs.clone(), receipt_in.clone());
-            threads.spawn(move || {
-                put::stage(job.session, job.progress, failed, &packs, &receipt_in);
-            });
-        }
-        drop((packs, receipt_in));
-        let dedup = &dedup;
-        let segments = threads.spawn(move || {
-            let index = job.is_kept.then_some((job.chunks, dedup));
-            segments::stage(job.session, index, job.progress, failed, &receipts)
-        });
-        // A panic goes on only after the stages behind have been told that no more will come.
-        let walked = catch_unwind(AssertUnwindSafe(|| {
-            rayon::in_place_scope(|workers| match job.sources {
-                Sources::Trees(roots) => trees(job, roots, &scanner, &reading, workers),
-                Sources::Stream(source, before) => {
-                    stream::capture(&reading, workers, keyring, source, before)
-                }
-            })
-        }));
-        is_walked.store(true, Ordering::Relaxed);
-        // What was sealed before a cancellation is still stored.
-        if let Err(error) = sealer.finish() {
-            failure.raise(error);
-        }
-        let tree = walked.unwrap_or_else(|panic| resume_unwind(panic));
-        let outcome = segments.join().unwrap_or_default();
-        (tree, outcome)
-    });
+    let stages = Stages { job, failure: &failure, dedup: &dedup, sealer: &sealer };
+    let (tree, outcome) = match is_simulated() {
+        false => stages.together(frames, &scanner, &reading),
+        true => stages.in_turn(frames, &scanner, &reading),
+    };
     if let Some(error) = failure.take() {
         return Err(error);
     }
     Ok(BackupResult { tree: tree?, segments: outcome.segments })
+}
+
+/// The way from the sources to stored segments.
+struct Stages<'a> {
+    job: &'a Backup<'a>,
+    failure: &'a Failure,
+    dedup: &'a Dedup<'a>,
+    sealer: &'a Sealer<'a>,
+}
+
+type Walked = (Result<Option<TreeRef>>, Outcome);
+
+impl Stages<'_> {
+    /// All stages at the same time, each with threads of its own.
+    fn together<'s>(
+        &self,
+        frames: Receiver<FrameMessage>,
+        scanner: &'s Scanner<'s>,
+        reading: &'s Reading<'s>,
+    ) -> Walked {
+        let Self { job, failure, sealer, .. } = *self;
+        let is_walked = AtomicBool::new(false);
+        thread::scope(|threads| {
+            if let Sources::Trees(roots) = job.sources
+                && job.counts_first
+            {
+                threads.spawn(|| count(job, roots, &is_walked));
+            }
+            let (pack_in, packs) = bounded(job.plan.packs_in_flight.saturating_sub(job.put_count));
+            let (receipt_in, receipts) = bounded(job.put_count);
+            threads.spawn(move || self.pack(&frames, &pack_in));
+            for _ in 0..job.put_count {
+                let (packs, receipt_in) = (packs.clone(), receipt_in.clone());
+                threads.spawn(move || {
+                    put::stage(job.session, job.progress, failure, &packs, &receipt_in);
+                });
+            }
+            drop((packs, receipt_in));
+            let segments = threads.spawn(move || self.index(&receipts));
+            // A panic goes on only after the stages behind have been told that no more will come.
+            let walked = catch_unwind(AssertUnwindSafe(|| {
+                rayon::in_place_scope(|scope| self.walk(scanner, reading, Workers::Pool(scope)))
+            }));
+            is_walked.store(true, Ordering::Relaxed);
+            // What was sealed before a cancellation is still stored.
+            if let Err(error) = sealer.finish() {
+                failure.raise(error);
+            }
+            let tree = walked.unwrap_or_else(|panic| resume_unwind(panic));
+            (tree, segments.join().unwrap_or_default())
+        })
+    }
+
+    /// One stage after the other on this thread, for sources that are small.
+    fn in_turn<'s>(
+        &self,
+        frames: Receiver<FrameMessage>,
+        scanner: &'s Scanner<'s>,
+        reading: &'s Reading<'s>,
+    ) -> Walked {
+        let Self { job, failure, sealer, .. } = *self;
+        let tree = self.walk(scanner, reading, Workers::Same);
+        if let Err(error) = sealer.finish() {
+            failure.raise(error);
+        }
+        let (pack_in, packs) = unbounded();
+        let (receipt_in, receipts) = unbounded();
+        self.pack(&frames, &pack_in);
+        drop(pack_in);
+        put::stage(job.session, job.progress, failure, &packs, &receipt_in);
+        drop(receipt_in);
+        (tree, self.index(&receipts))
+    }
+
+    fn walk<'s>(
+        &self,
+        scanner: &'s Scanner<'s>,
+        reading: &'s Reading<'s>,
+        workers: Workers<'_, 's>,
+    ) -> Result<Option<TreeRef>> {
+        let job = self.job;
+        match job.sources {
+            Sources::Trees(roots) => trees(job, roots, scanner, reading, workers),
+            Sources::Stream(source, before) => {
+                stream::capture(reading, workers, job.repository.keyring(), source, before)
+            }
+        }
+    }
+
+    fn pack(&self, frames: &Receiver<FrameMessage>, packs: &Sender<FinishedPack>) {
+        let job = self.job;
+        let pack_len = job.repository.config().pack_len;
+        pack::stage(job.session, pack_len, &job.plan, self.failure, frames, packs);
+    }
+
+    fn index(&self, receipts: &Receiver<Stored<Pack>>) -> Outcome {
+        let job = self.job;
+        let index = job.is_kept.then_some((job.chunks, self.dedup));
+        segments::stage(job.session, index, job.progress, self.failure, receipts)
+    }
 }
 
 /// Counts what there is to read, unheard: who reads tells what is left out.
@@ -193,20 +262,37 @@ fn count(job: &Backup<'_>, roots: &Roots, is_over: &AtomicBool) {
     Count { roots, exclusion, selector, progress, is_over }.run();
 }
 
-/// Walks and reads directory trees with threads of their own.
+/// Walks and reads directory trees, with threads of their own unless all is done by this one.
 fn trees<'s>(
     job: &Backup<'_>,
     roots: &Roots,
     scanner: &'s Scanner<'s>,
     reading: &'s Reading<'s>,
-    workers: &rayon::Scope<'s>,
+    workers: Workers<'_, 's>,
 ) -> Result<Option<TreeRef>> {
+    // One answer for each name of the windows under way at most. A bound would let helpers wait
+    // for the assembler while it waits for room for a job.
+    let (event_in, events) = unbounded();
+    let assemble = |scans, jobs, helper| {
+        let queues = Queues { scans, jobs, events, helper };
+        let Reading { sealer, failure, cancel, .. } = reading;
+        Assembler::new(scanner, sealer, job.progress, failure, cancel, queues, job.next_epoch)
+            .run(roots)
+    };
+    if matches!(workers, Workers::Same) {
+        let (scan_in, scans) = unbounded();
+        let (job_in, jobs) = unbounded();
+        let help = || {
+            for request in scans.try_iter() {
+                let _sent = event_in.send(Event::Scan(scanner.answer(request)));
+            }
+            jobs.try_iter().for_each(|job| read::answer(reading, workers, job, &event_in));
+        };
+        return assemble(scan_in, job_in, Some(&help));
+    }
     thread::scope(|helpers| {
         let (scan_in, scans) = bounded(WORK_QUEUE_COUNT);
         let (job_in, jobs) = bounded(WORK_QUEUE_COUNT);
-        // One answer for each name of the windows under way at most. A bound would let helpers wait
-        // for the assembler while it waits for room for a job.
-        let (event_in, events) = crossbeam_channel::unbounded();
         for _ in 0..SCAN_THREAD_COUNT {
             let (scans, event_in) = (scans.clone(), event_in.clone());
             helpers.spawn(move || scan::stage(scanner, &scans, &event_in));
@@ -216,17 +302,7 @@ fn trees<'s>(
             helpers.spawn(move || read::stage(reading, workers, &jobs, &event_in));
         }
         drop((scans, jobs, event_in));
-        let queues = Queues { scans: scan_in, jobs: job_in, events };
-        let assembler = Assembler::new(
-            scanner,
-            reading.sealer,
-            job.progress,
-            reading.failure,
-            job.cancel,
-            queues,
-            job.next_epoch,
-        );
-        assembler.run(roots)
+        assemble(scan_in, job_in, None)
     })
 }
 

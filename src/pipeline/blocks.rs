@@ -9,6 +9,7 @@ use super::flow::Pieces;
 use super::read::{Reading, record};
 use super::recognize;
 use super::seal::Sealer;
+use super::workers::Workers;
 use crate::base::Result;
 use crate::chunk::Splitter;
 use crate::format::entry::Entry;
@@ -53,7 +54,7 @@ impl<'s> Blocks<'s> {
     /// When the content before could not be sealed.
     pub(super) fn read(
         &mut self,
-        workers: &rayon::Scope<'s>,
+        workers: Workers<'_, 's>,
         entry: &mut Entry,
         len: usize,
         is_last: bool,
@@ -83,7 +84,7 @@ impl<'s> Blocks<'s> {
         }
         self.carry = raw.split_off(at);
         let (reply, answer) = bounded(1);
-        workers.spawn(move |_| {
+        workers.spawn(move || {
             let pieces = [Pieces { raw, cuts }];
             let result = reading.sealer.data(&pieces).map(|mut lists| lists.remove(0));
             drop((pieces, grant));

@@ -44,6 +44,7 @@ pub mod scan;
 pub mod seal;
 pub mod segments;
 mod stream;
+mod workers;
 
 pub use backup::{Backup, BackupResult, Sources, backup};
 pub use memory::MemoryPlan;

@@ -68,7 +68,7 @@ impl Class {
             self.open.push(builder);
             return None;
         }
-        let chosen = usize::from(crate::seal::random::<1>()[0]) % self.open.len();
+        let chosen = usize::from(crate::base::random::<1>()[0]) % self.open.len();
         if self.open[chosen].fits(&frame) {
             self.open[chosen].push(frame);
             return None;

@@ -11,6 +11,7 @@ use super::failure::Failure;
 use super::flow::{Event, FileToRead, Finished, Pieces, Place, ReadJob, Watch};
 use super::recognize;
 use super::seal::Sealer;
+use super::workers::Workers;
 use crate::base::{Cancel, Clock, Error, Problems, Progress, Result, Timestamp};
 use crate::chunk::{Chunker, Profile, Splitter};
 use crate::format::entry::{Entry, flags};
@@ -52,32 +53,42 @@ pub struct Reading<'a> {
 /// Runs until every sender of jobs is gone; answers each job once.
 pub(super) fn stage<'s>(
     reading: &'s Reading<'s>,
-    workers: &rayon::Scope<'s>,
+    workers: Workers<'_, 's>,
     jobs: &Receiver<ReadJob>,
     events: &Sender<Event>,
 ) {
     let _watch = Watch(events.clone());
     for job in jobs {
-        if reading.failure.is_raised() || reading.cancel.is_raised() {
-            let none = job.into_iter().map(|file| (file.place, None)).collect();
-            let _sent = events.send(Event::Files(none));
-            continue;
-        }
-        let (mut done, mut job) = reading.refresh(job);
-        if job.is_empty() {
-            let _sent = events.send(Event::Files(done));
-            continue;
-        }
-        let is_large = job.len() == 1 && job[0].child.signature.size > SMALL_LEN_MAX;
-        if is_large {
-            let file = job.pop().expect("there is one");
-            let place = file.place;
-            let finished = reading.large(workers, file);
-            done.push((place, finished));
-            let _sent = events.send(Event::Files(done));
-        } else {
-            reading.small(workers, job, done, events.clone());
-        }
+        answer(reading, workers, job, events);
+    }
+}
+
+/// Does a job; a worker may say later what came of it.
+pub(super) fn answer<'s>(
+    reading: &'s Reading<'s>,
+    workers: Workers<'_, 's>,
+    job: ReadJob,
+    events: &Sender<Event>,
+) {
+    if reading.failure.is_raised() || reading.cancel.is_raised() {
+        let none = job.into_iter().map(|file| (file.place, None)).collect();
+        let _sent = events.send(Event::Files(none));
+        return;
+    }
+    let (mut done, mut job) = reading.refresh(job);
+    if job.is_empty() {
+        let _sent = events.send(Event::Files(done));
+        return;
+    }
+    let is_large = job.len() == 1 && job[0].child.signature.size > SMALL_LEN_MAX;
+    if is_large {
+        let file = job.pop().expect("there is one");
+        let place = file.place;
+        let finished = reading.large(workers, file);
+        done.push((place, finished));
+        let _sent = events.send(Event::Files(done));
+    } else {
+        reading.small(workers, job, done, events.clone());
     }
 }
 
@@ -152,7 +163,7 @@ impl<'s> Reading<'s> {
     /// Reads small files and leaves splitting and sealing to a worker.
     fn small(
         &'s self,
-        workers: &rayon::Scope<'s>,
+        workers: Workers<'_, 's>,
         job: ReadJob,
         mut done: Done,
         events: Sender<Event>,
@@ -178,7 +189,7 @@ impl<'s> Reading<'s> {
         let (for_grown, rest) = bounded(1);
         let answer = if grown.is_empty() { events.clone() } else { for_grown };
         let watch = Watch(events.clone());
-        workers.spawn(move |_| {
+        workers.spawn(move || {
             let _watch = watch;
             let pieces: Vec<Pieces> = whole.iter_mut().map(|file| self.split_whole(file)).collect();
             match self.sealer.data(&pieces) {
@@ -281,7 +292,7 @@ impl<'s> Reading<'s> {
     }
 
     /// Reads a large file block by block; workers seal while it reads on.
-    fn large(&'s self, workers: &rayon::Scope<'s>, file: FileToRead) -> Option<Finished> {
+    fn large(&'s self, workers: Workers<'_, 's>, file: FileToRead) -> Option<Finished> {
         let started = self.clock.now();
         let open = self.open(&file)?;
         self.progress.set_current(open.path_bytes());

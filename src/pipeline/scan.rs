@@ -84,23 +84,7 @@ pub(super) fn stage(
 ) {
     let _watch = Watch(events.clone());
     for request in requests {
-        let reply = match request {
-            ScanRequest::Open { place, parent, child } => match scanner.open(&parent, &child) {
-                Ok((open, entry, listing)) => {
-                    let window = scanner.window(&open, &listing, 0);
-                    ScanReply::Opened { place, open, entry, listing, window }
-                }
-                Err(problem) => {
-                    scanner.problems.push(problem.into());
-                    ScanReply::Closed { place }
-                }
-            },
-            ScanRequest::Window { directory, open, listing, start } => {
-                let window = scanner.window(&open, &listing, start);
-                ScanReply::Window { directory, window }
-            }
-        };
-        if events.send(Event::Scan(reply)).is_err() {
+        if events.send(Event::Scan(scanner.answer(request))).is_err() {
             return;
         }
     }
@@ -109,6 +93,26 @@ pub(super) fn stage(
 type Opened = (Arc<Directory>, Box<crate::format::entry::Entry>, Arc<Listing>);
 
 impl Scanner<'_> {
+    /// Scans what is asked for.
+    pub(super) fn answer(&self, request: ScanRequest) -> ScanReply {
+        match request {
+            ScanRequest::Open { place, parent, child } => match self.open(&parent, &child) {
+                Ok((open, entry, listing)) => {
+                    let window = self.window(&open, &listing, 0);
+                    ScanReply::Opened { place, open, entry, listing, window }
+                }
+                Err(problem) => {
+                    self.problems.push(problem.into());
+                    ScanReply::Closed { place }
+                }
+            },
+            ScanRequest::Window { directory, open, listing, start } => {
+                let window = self.window(&open, &listing, start);
+                ScanReply::Window { directory, window }
+            }
+        }
+    }
+
     fn open(&self, parent: &Directory, child: &Child) -> Result<Opened, Problem> {
         let mut open = parent.open_child(&child.name)?;
         self.selector.enter(parent, &mut open);

@@ -3,6 +3,7 @@
 use super::backup::ending;
 use super::blocks::{BLOCK_LEN, Blocks};
 use super::read::Reading;
+use super::workers::Workers;
 use crate::base::Result;
 use crate::format::entry::{Entry, TreeRef};
 use crate::repo::tree::{EncodedEntry, TreeBuilder};
@@ -16,7 +17,7 @@ use crate::source::{OpenStream, Stream};
 /// until then stays without an entry.
 pub(super) fn capture<'s>(
     reading: &'s Reading<'s>,
-    workers: &rayon::Scope<'s>,
+    workers: Workers<'_, 's>,
     keyring: &Keyring,
     stream: &Stream,
     before: Option<&[u8]>,
@@ -38,7 +39,7 @@ pub(super) fn capture<'s>(
 /// Reads one block, which is short at the end.
 fn read<'s>(
     reading: &'s Reading<'s>,
-    workers: &rayon::Scope<'s>,
+    workers: Workers<'_, 's>,
     open: &mut OpenStream,
     entry: &mut Entry,
     blocks: &mut Blocks<'s>,

@@ -4,6 +4,7 @@
 //! readers of this host only; a writer does not rely on it.
 
 use super::Repository;
+use super::parallel::ask_all;
 use super::reader::damaged_pack;
 use super::session::{Pack, gather};
 use crate::base::{Error, PackId, Result, SegmentId};
@@ -18,13 +19,7 @@ pub(super) type Adopted = (SegmentId, Segment);
 /// Reads the headers of `packs`; one that cannot be read is an error in its place.
 pub(super) fn adopt(repository: &Repository, packs: &[(PackId, u64)]) -> Vec<Result<Adopted>> {
     // Not on rayon: the caller holds a lock that its workers may wait for.
-    std::thread::scope(|threads| {
-        let running: Vec<_> = packs
-            .iter()
-            .map(|(id, len)| threads.spawn(|| adopt_one(repository, *id, *len)))
-            .collect();
-        running.into_iter().map(|one| one.join().expect("reading does not panic")).collect()
-    })
+    ask_all(packs, &|(id, len)| adopt_one(repository, *id, *len))
 }
 
 fn adopt_one(repository: &Repository, id: PackId, len: u64) -> Result<Adopted> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
 use super::access::list;
+use super::parallel::ask_all;
 use super::trust::{self, Judge, Verdict};
 use super::{Repository, adopt, damaged, is_missing, session};
 use crate::backend::Listed;
@@ -173,6 +174,11 @@ impl Chunks {
             )));
         }
         Ok(())
+    }
+
+    /// Whether the headers of packs had to be read to find what somebody asked for.
+    pub fn has_adopted(&self) -> bool {
+        self.read().has_adopted
     }
 
     /// Lists packs, for a writer: only chunks in listed packs of the right length count as stored.
@@ -465,17 +471,8 @@ impl Chunks {
             rest = tail;
             // Not on rayon: its workers may wait for the lock that is held here, or steal a job
             // that does.
-            let fetched: Vec<_> = std::thread::scope(|threads| {
-                let fetches: Vec<_> = batch
-                    .iter()
-                    .map(|(object, origin, id)| {
-                        (*id, threads.spawn(|| self.fetch_segment(&object.name, *origin)))
-                    })
-                    .collect();
-                fetches
-                    .into_iter()
-                    .map(|(id, fetch)| (id, fetch.join().expect("fetching does not panic")))
-                    .collect()
+            let fetched = ask_all(batch, &|(object, origin, id)| {
+                (*id, self.fetch_segment(&object.name, *origin))
             });
             let mut segments = Vec::new();
             for (id, result) in fetched {

@@ -3,13 +3,15 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
+use crate::base::simulated::is_simulated;
+
 /// Requests in flight at a time: enough to hide how far away a store is, few enough for any.
 pub const REQUEST_COUNT_MAX: usize = 16;
 
 /// What `ask` says of each of `names`, in their order. A single name is asked for on this thread.
 pub fn ask_all<N: Sync, T: Send>(names: &[N], ask: &(impl Fn(&N) -> T + Sync)) -> Vec<T> {
     let thread_count = REQUEST_COUNT_MAX.min(names.len());
-    if thread_count < 2 {
+    if thread_count < 2 || is_simulated() {
         return names.iter().map(ask).collect();
     }
     let next = AtomicUsize::new(0);

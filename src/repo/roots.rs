@@ -12,6 +12,9 @@ use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Root, Seen, Snapshot};
 use crate::format::{ObjectKind, ObjectName};
 
+/// Times that roots are read again because a listing missed some.
+const READ_COUNT_MAX: usize = 10;
+
 /// What snapshots and sessions there are, as a prune sees them.
 #[derive(Debug, Default)]
 pub struct Roots {
@@ -38,6 +41,18 @@ impl Roots {
     /// When anything of it cannot be read: what it leads to is not known, and must not be deleted.
     /// When the backend hides a snapshot that others have seen.
     pub fn read(repository: &Repository, problems: &Problems) -> Result<Self> {
+        for _ in 0..READ_COUNT_MAX {
+            if let Some(found) = Self::try_read(repository, problems)? {
+                return Ok(found);
+            }
+        }
+        Err(Error::new(ErrorKind::Busy, "snapshots are made faster than they can be listed")
+            .hint("Try again when fewer backups are running."))
+    }
+
+    /// `None` when the listing of snapshots has missed one that is there: it takes its time, and what
+    /// is made meanwhile may be in it or not.
+    fn try_read(repository: &Repository, problems: &Problems) -> Result<Option<Self>> {
         let mut found = Self::default();
         let Snapshots { tombed, tombed_at, seen_by_tombed, .. } =
             Snapshots::of_tombstones(repository, problems)?;
@@ -56,7 +71,9 @@ impl Roots {
             }
         }
         found.settled = decided.union(&tombed).copied().collect();
-        find_hidden(repository, &seen, &found.settled, problems)?;
+        if missed(repository, &seen, &found.settled, problems)? {
+            return Ok(None);
+        }
         let mut last: HashMap<SessionId, Timestamp> = HashMap::new();
         for (Listed { name, modified, .. }, id, root) in sessions {
             if decided.contains(&id) || tombed.contains(&id) {
@@ -69,7 +86,7 @@ impl Roots {
         }
         found.undecided = last.into_iter().collect();
         found.undecided.sort_unstable();
-        Ok(found)
+        Ok(Some(found))
     }
 }
 
@@ -114,24 +131,36 @@ fn read_decisions(repository: &Repository) -> Result<Vec<(ObjectName, SessionId,
     Ok(decisions)
 }
 
-/// A backend that hides a snapshot would have prune delete what it needs.
-fn find_hidden(
+/// Whether one that others have seen is missing in what was listed, and is there.
+///
+/// # Errors
+/// When one is not there, though nobody forgot it: a backend that hides a snapshot would have prune
+/// delete what it needs.
+fn missed(
     repository: &Repository,
     seen: &[Seen],
     settled: &HashSet<SessionId>,
     problems: &Problems,
-) -> Result<()> {
-    let hidden: Vec<_> = seen.iter().filter(|seen| !settled.contains(&seen.session)).collect();
-    if hidden.is_empty() {
-        return Ok(());
+) -> Result<bool> {
+    let mut absent = Vec::new();
+    let mut is_any_there = false;
+    for seen in seen.iter().filter(|seen| !settled.contains(&seen.session)) {
+        let name = ObjectName::snapshot(seen.session);
+        match read_decision(repository, &name).map_err(unreadable)? {
+            Some(_) => is_any_there = true,
+            None => absent.push(seen.session),
+        }
+    }
+    if absent.is_empty() {
+        return Ok(is_any_there);
     }
     // One that was forgotten and pruned since the tombstones were read is not hidden.
     let tombed = Snapshots::read_tombed(repository, problems)?;
-    match hidden.iter().find(|seen| !tombed.contains(&seen.session)) {
-        None => Ok(()),
+    match absent.iter().find(|session| !tombed.contains(session)) {
+        None => Ok(is_any_there),
         Some(hidden) => Err(Error::new(
             ErrorKind::Damaged,
-            format!("snapshot {} is gone, though nobody forgot it", hidden.session.to_hex()),
+            format!("snapshot {} is gone, though nobody forgot it", hidden.to_hex()),
         )
         .hint(
             "Nothing was pruned. Bring the object back from a copy of the repository; if it is lost \

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::generations::GenerationView;
 use super::snapshots::{Committed, read_decision};
-use super::{Repository, damaged};
+use super::{Repository, damaged, is_missing};
 use crate::backend::{BackendError, create_verified};
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::pack::Header;
@@ -167,6 +167,9 @@ impl<'a> Session<'a> {
     /// it back: what it holds may be all that is known of those packs soon. Of what they replaced in
     /// their turn it goes on to say what is in `named`.
     ///
+    /// `None` when another prune has replaced the new segment already: then those that it replaces
+    /// are left to others.
+    ///
     /// # Errors
     /// Names the segment.
     pub fn put_merged(
@@ -174,7 +177,7 @@ impl<'a> Session<'a> {
         merged: Vec<(SegmentId, index::Segment)>,
         gone: &HashSet<PackId>,
         named: &HashSet<SegmentId>,
-    ) -> Result<Segment> {
+    ) -> Result<Option<Segment>> {
         let (fence, entries) = merge(merged, gone, named);
         let config = self.repository.config();
         let keyring = self.repository.keyring();
@@ -184,10 +187,13 @@ impl<'a> Session<'a> {
             segment::seal(keyring, config.suite, config.epoch, origin, fence, &entries);
         let name = ObjectName::index(self.id, sequence, id);
         self.create(&name, &sealed)?;
-        if self.repository.backend().get(&name)? != sealed {
-            return Err(damaged(&name, DecodeError::Id));
+        match self.repository.backend().get(&name) {
+            Ok(stored) if stored == sealed => {}
+            Ok(_) => return Err(damaged(&name, DecodeError::Id)),
+            Err(error) if is_missing(&error) => return Ok(None),
+            Err(error) => return Err(error.into()),
         }
-        Ok(Segment { id, len: sealed.len(), fence, entries })
+        Ok(Some(Segment { id, len: sealed.len(), fence, entries }))
     }
 
     /// Stores a pending snapshot that relies on the segments of this session.

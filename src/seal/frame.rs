@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::keys::{Keyring, SessionKey};
-use super::{aead, compress, random};
-use crate::base::{ChunkId, RepositoryId};
+use super::{aead, compress};
+use crate::base::{ChunkId, RepositoryId, random};
 use crate::format::pack::{FrameChunk, FrameRecord, Origin, SALT_LEN, SEAL_LEN};
 use crate::format::{Codec, DecodeError, FrameKind, RAW_LEN_MAX};
 

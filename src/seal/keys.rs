@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::base::{ChunkId, RepositoryId, SessionId};
+use crate::base::{ChunkId, RepositoryId, SessionId, random};
 use crate::format::pack::{Origin, WRAP_DERIVED};
 use crate::format::{DecodeError, FrameKind, ObjectKind, Suite};
 
@@ -38,7 +38,7 @@ impl Key {
 
     /// Draws a key from the operating system's generator.
     pub fn random() -> Self {
-        Self::new(super::random())
+        Self::new(random())
     }
 
     /// The secret bytes.

@@ -53,13 +53,3 @@ impl std::fmt::Debug for Sealed {
         write!(f, "Sealed({} bytes)", self.0.len())
     }
 }
-
-/// Fills an array from the operating system's generator.
-///
-/// # Panics
-/// Panics when the generator fails: nothing that follows could be trusted.
-pub fn random<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system's random generator works");
-    bytes
-}

@@ -1,7 +1,8 @@
 //! Sealed objects other than packs, segments and key slots.
 
 use super::keys::Keyring;
-use super::{Sealed, aead, compress, random};
+use super::{Sealed, aead, compress};
+use crate::base::random;
 use crate::format::envelope::{self, BODY_LEN_MAX, HEADER_LEN, Header, TAG_LEN};
 use crate::format::{DecodeError, ObjectName, Suite};
 

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use super::frame::SealedFrame;
 use super::keys::{Keyring, SessionKey};
-use super::{Sealed, aead, random};
-use crate::base::PackId;
+use super::{Sealed, aead};
 use crate::base::size::padme;
+use crate::base::{PackId, random};
 use crate::format::DecodeError;
 use crate::format::pack::{
     Header, Origin, PREFIX_LEN, Prefix, SALT_LEN, SEAL_LEN, TRAILER_LEN, Trailer,

@@ -2,9 +2,9 @@
 
 use super::keys::{Key, Keyring};
 use super::object::associated;
-use super::{Sealed, aead, compress, random};
+use super::{Sealed, aead, compress};
 use crate::base::id::ID_LEN;
-use crate::base::{SegmentId, SessionId};
+use crate::base::{SegmentId, SessionId, random};
 use crate::format::envelope::{self, HEADER_LEN, Header, INNER_LEN, TAG_LEN};
 use crate::format::segment::{
     self, BLOCK_COUNT, BlockRecord, Fence, SegmentEntry, TRAILER_LEN, Trailer,

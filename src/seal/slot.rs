@@ -4,8 +4,8 @@ use argon2::{Algorithm, Argon2, Params, Version};
 use zeroize::Zeroizing;
 
 use super::keys::{Key, Keyring, Roots, decode_bundle, encode_bundle};
-use super::{Sealed, aead, random};
-use crate::base::{RepositoryId, SlotId};
+use super::{Sealed, aead};
+use crate::base::{RepositoryId, SlotId, random};
 use crate::format::slot::{
     self, BUNDLE_LEN, CLEAR_LEN, KdfCost, LABEL_LEN, Label, Slot, SlotKind, fixed, unfixed,
 };

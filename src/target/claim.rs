@@ -12,7 +12,7 @@ use rustix::io::Errno;
 use super::TargetDir;
 use super::directory::{ATTEMPT_COUNT_MAX, Identity};
 use super::fault::{fault, in_the_way, replaced};
-use crate::base::{Error, Result};
+use crate::base::{Error, Result, random};
 
 /// Start of the names that things have until they replace something; random digits follow.
 pub(super) const TEMPORARY_PREFIX: &str = ".parados-";
@@ -217,7 +217,5 @@ fn lasting_name(name: &[u8]) -> Box<[u8]> {
 
 /// A name that nobody else uses, 64 random bits long. Should one exist, the next is tried.
 pub(super) fn temporary_name() -> Box<[u8]> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random).expect("the operating system's random generator works");
-    format!("{TEMPORARY_PREFIX}{}", hex::encode(random)).into_bytes().into()
+    format!("{TEMPORARY_PREFIX}{}", hex::encode(random::<8>())).into_bytes().into()
 }

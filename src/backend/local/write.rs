@@ -18,6 +18,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
 
 use crate::backend::Put;
+use crate::base::random;
 use crate::format::name::{ObjectKind, ObjectName};
 
 /// Where objects are written before they get their names.
@@ -68,12 +69,10 @@ impl Writer {
     /// keeps sharing it.
     pub(super) fn new(root: &Stat) -> Self {
         let shared = Mode::from_raw_mode(root.st_mode) & (Mode::RWXG | Mode::RWXO);
-        let mut random = [0; 8];
-        getrandom::fill(&mut random).expect("the operating system's random generator works");
         Self {
             file_mode: Mode::RUSR | (shared & (Mode::RGRP | Mode::ROTH)),
             dir_mode: Mode::RWXU | shared | (Mode::from_raw_mode(root.st_mode) & Mode::SGID),
-            temp_prefix: hex::encode(random),
+            temp_prefix: hex::encode(random::<8>()),
             temp_serial: AtomicU64::new(0),
             settled: Mutex::default(),
         }

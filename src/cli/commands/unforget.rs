@@ -27,6 +27,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let options = ops::unforget::Options {
         words: args.words.clone(),
         cache_dir: opened.cache_dir.clone(),
+        scratch_dir: opened.cache_dir.clone().unwrap_or_else(std::env::temp_dir),
         max_memory: context.settings.max_memory,
     };
     let ui = &context.ui;

@@ -9,7 +9,7 @@ use crate::format::{ObjectKind, ObjectName};
 use crate::ops::Run;
 use crate::repo::Repository;
 use crate::repo::access::list_names;
-use crate::repo::snapshots::Snapshots;
+use crate::repo::snapshots::{Snapshots, read_decision};
 
 /// Finds snapshots that others have seen and that are neither listed nor forgotten: somebody took
 /// them away.
@@ -35,8 +35,10 @@ pub(super) fn find_hidden(
     // One that was forgotten and pruned since the tombstones were read is none.
     let tombed = Snapshots::read_tombed(repository, run.problems)?;
     for (seen, who) in missing {
-        if !tombed.contains(&seen.session) {
-            let name = ObjectName::snapshot(seen.session);
+        let name = ObjectName::snapshot(seen.session);
+        // One that was made while snapshots were listed may have been missed.
+        let is_there = || matches!(read_decision(repository, &name), Ok(Some(_)));
+        if !tombed.contains(&seen.session) && !is_there() {
             let message =
                 format!("it is missing or damaged: {who} has seen it, and nobody forgot it");
             findings.add(&name, message).hint =

@@ -129,6 +129,7 @@ fn what_comes_back_is_whole_and_a_snapshot_of_its_own() {
         let options = unforget::Options {
             words: words.to_vec(),
             cache_dir: Some(world.dir.path().join("cache")),
+            scratch_dir: world.dir.path().to_path_buf(),
             max_memory: 512 << 20,
         };
         unforget::unforget(&world.repository, &options, &counts.run())

@@ -20,6 +20,9 @@ use crate::repo::session::Session;
 /// them is safe too, and costs it doing its work again.
 const YOUNG_FOR: i64 = 72 * 3600;
 
+/// Times that segments and packs are listed before a chunk is held for lost.
+const LOOK_COUNT_MAX: usize = 3;
+
 /// What there was to look at, and what may go.
 pub(super) struct Candidates {
     pub(super) packs: HashSet<PackId>,
@@ -37,7 +40,7 @@ impl Prune<'_> {
     ) -> Result<Candidates> {
         let reader = Reader::new(self.repository, self.chunks);
         let roots = self.mark(&reader, doomed)?;
-        let usage = Usage::count(self.chunks, &mut self.marks)?;
+        let usage = self.usage(doomed)?;
         self.report_lost(&usage.lost, &reader, &roots)?;
         if !self.options.dry_run {
             // What a prune that was killed, or slept, has left.
@@ -80,6 +83,21 @@ impl Prune<'_> {
             self.count_waiting(&packs, report)?;
         }
         Ok(Candidates { packs, has_forgotten: !roots.forgotten.is_empty() })
+    }
+
+    /// How much of each pack is needed. What seems to be nowhere may have been missed by a listing
+    /// that took its time, while another prune wrote segments anew: it is listed again.
+    fn usage(&mut self, doomed: &HashSet<PackId>) -> Result<Usage> {
+        let mut usage = Usage::count(self.chunks, &mut self.marks)?;
+        for _ in 1..LOOK_COUNT_MAX {
+            if usage.lost.is_empty() {
+                break;
+            }
+            self.chunks.refresh()?;
+            self.chunks.list_packs(doomed)?;
+            usage = Usage::count(self.chunks, &mut self.marks)?;
+        }
+        Ok(usage)
     }
 
     /// Packs of sessions that may still be running.

@@ -92,8 +92,9 @@ impl Prune<'_> {
             return Ok(());
         }
         let listed = self.listed_packs()?;
-        let there: Vec<_> =
+        let mut there: Vec<_> =
             packs.iter().filter_map(|id| Some((*id, listed.get(id)?.len))).collect();
+        there.sort_unstable();
         let deleted = ask_all(&there, &|(id, len)| {
             self.run.cancel.check()?;
             self.repository.backend().delete(&ObjectName::pack(*id))?;

@@ -3,12 +3,12 @@
 use std::collections::HashSet;
 
 use super::Prune;
-use super::mark::Marks;
 use super::usage::needed_of;
 use crate::backend::{BackendError, create_verified};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SessionId};
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::{ObjectKind, ObjectName};
+use crate::ops::marks::Marks;
 use crate::repo::reader::Reader;
 use crate::repo::roots::Roots;
 

@@ -7,11 +7,9 @@
 mod candidates;
 mod carry_out;
 mod look;
-mod mark;
 mod plan;
 mod relocate;
 mod segments;
-mod sorted;
 #[cfg(test)]
 mod storm;
 #[cfg(test)]
@@ -22,9 +20,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use self::mark::Marks;
 pub use self::plan::MaxUnused;
 use self::usage::doomed;
+use super::marks::Marks;
 use super::{Run, closing_notices, open_chunks};
 use crate::backend::Listed;
 use crate::base::{Error, ErrorKind, PackId, Result, Timestamp};

@@ -2,24 +2,20 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
-use std::sync::Arc;
 
-use super::mark::Marks;
 use super::usage::{keeper, needed_of, pack_ids};
 use crate::base::{ChunkId, ErrorKind, PackId, Result};
+use crate::format::DecodeError;
 use crate::format::pack::{FrameRecord, Header, PREFIX_LEN};
-use crate::format::{DecodeError, FrameKind};
 use crate::ops::Run;
+use crate::ops::marks::Marks;
+use crate::ops::repack::{Repacking, SEGMENT_PACK_COUNT};
 use crate::repo::Repository;
 use crate::repo::adopt::read_header;
 use crate::repo::chunks::Chunks;
 use crate::repo::reader::{Reader, damaged_pack};
-use crate::repo::session::{Pack, Session, Stored};
+use crate::repo::session::Session;
 use crate::seal::frame::{self, FrameShape, SealedFrame};
-use crate::seal::pack::PackBuilder;
-
-/// Packs that are looked at together, and that one segment describes.
-const SEGMENT_PACK_COUNT: usize = 64;
 
 /// Moves frames of packs into new ones.
 pub(super) struct Relocation<'a> {
@@ -38,14 +34,6 @@ pub(super) struct Moved {
     pub(super) bytes: u64,
 }
 
-/// Packs that are being filled, and those that are stored and in no segment yet.
-#[derive(Default)]
-struct Open {
-    data: Option<PackBuilder>,
-    metadata: Option<PackBuilder>,
-    stored: Vec<Stored<Pack>>,
-}
-
 /// A pack to be emptied, with the frames to be moved.
 struct Emptied {
     id: PackId,
@@ -61,7 +49,7 @@ impl Relocation<'_> {
     /// # Errors
     /// When nothing can be stored, or the index fails.
     pub(super) fn run(&self, packs: &[PackId], marks: &mut Marks, run: &Run<'_>) -> Result<Moved> {
-        let mut open = Open::default();
+        let mut repacking = Repacking::new(self.repository, self.chunks, self.session);
         let mut moved = Moved::default();
         // So many at a time that their chunk ids take little memory.
         for part in packs.chunks(SEGMENT_PACK_COUNT) {
@@ -71,7 +59,7 @@ impl Relocation<'_> {
                     Ok(frames) => {
                         for frame in frames {
                             moved.bytes += frame.bytes.len() as u64;
-                            self.push(&mut open, frame)?;
+                            repacking.push(frame)?;
                         }
                         moved.packs.insert(pack.id);
                     }
@@ -80,15 +68,9 @@ impl Relocation<'_> {
                     Err(error) if error.kind == ErrorKind::NotFound => {}
                     Err(error) => return Err(error),
                 }
-                if open.stored.len() >= SEGMENT_PACK_COUNT {
-                    self.index(&mut open.stored)?;
-                }
             }
         }
-        for builder in [open.data, open.metadata].into_iter().flatten() {
-            open.stored.push(self.session.put_pack(builder.finish(false))?);
-        }
-        self.index(&mut open.stored)?;
+        repacking.finish()?;
         Ok(moved)
     }
 
@@ -177,28 +159,5 @@ impl Relocation<'_> {
             frames.push(SealedFrame { bytes: bytes.to_vec(), record, origin });
         }
         Ok(frames)
-    }
-
-    /// Adds a frame to the open pack of its kind, and stores the one that had no room for it.
-    fn push(&self, open: &mut Open, frame: SealedFrame) -> Result<()> {
-        let builder = match frame.record.kind {
-            FrameKind::Data => &mut open.data,
-            FrameKind::Metadata => &mut open.metadata,
-        };
-        if let Some(full) = builder.take_if(|builder| !builder.fits(&frame)) {
-            open.stored.push(self.session.put_pack(full.finish(true))?);
-        }
-        let pack_len = self.repository.config().pack_len;
-        let new = || PackBuilder::new(Arc::clone(self.session.key()), pack_len);
-        builder.get_or_insert_with(new).push(frame);
-        Ok(())
-    }
-
-    fn index(&self, stored: &mut Vec<Stored<Pack>>) -> Result<()> {
-        if stored.is_empty() {
-            return Ok(());
-        }
-        let (_, segment) = self.session.put_segment(std::mem::take(stored))?.split();
-        self.chunks.apply_own(segment)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::base::simulated::is_simulated;
 use crate::base::{PackId, Result, SegmentId, SessionId};
 use crate::format::ObjectKind;
 use crate::format::ObjectName;
@@ -15,8 +16,9 @@ use crate::repo::session::Session;
 
 /// A segment of at most so many bytes is small.
 const SMALL_LEN_MAX: u64 = 256 << 10;
-/// So many small ones are merged.
+/// So many small ones are merged, and in simulations, which have few.
 const SMALL_COUNT_MIN: usize = 16;
+const SMALL_COUNT_MIN_SIMULATED: usize = 4;
 /// Sealed bytes of segments that are written as one, and so held in memory several times.
 const MERGED_BYTES_MAX: u64 = 8 << 20;
 
@@ -63,7 +65,7 @@ pub(super) fn rewrite(
             }
         }
         let superseded: HashSet<SegmentId> = merged.iter().map(|(id, _)| *id).collect();
-        let segment = session.put_merged(merged, gone, named)?;
+        let Some(segment) = session.put_merged(merged, gone, named)? else { continue };
         chunks.apply_own(segment)?;
         for old in part.iter().filter(|old| superseded.contains(&old.id)) {
             repository.backend().delete(&old.name)?;
@@ -104,7 +106,8 @@ fn choose(repository: &Repository, chunks: &Chunks, gone: &HashSet<PackId>) -> R
     })?;
     let believed = chunks.segments();
     let is_small = |old: &Old| old.len <= SMALL_LEN_MAX && believed.contains(&old.id);
-    let merges_small = listed.iter().filter(|old| is_small(old)).count() >= SMALL_COUNT_MIN;
+    let count_min = if is_simulated() { SMALL_COUNT_MIN_SIMULATED } else { SMALL_COUNT_MIN };
+    let merges_small = listed.iter().filter(|old| is_small(old)).count() >= count_min;
     listed.retain(|old| touched.contains(&old.id) || (merges_small && is_small(old)));
     Ok(listed)
 }

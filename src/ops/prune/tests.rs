@@ -177,6 +177,7 @@ fn within_the_grace_everything_can_come_back() {
     let options = unforget::Options {
         words: vec![ids[0].to_hex()],
         cache_dir: Some(world.dir.path().join("cache")),
+        scratch_dir: world.dir.path().to_path_buf(),
         max_memory: 512 << 20,
     };
     let back = unforget::unforget(&world.repository, &options, &counts.run()).unwrap().back;

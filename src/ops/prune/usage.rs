@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::mark::Marks;
 use crate::base::{ChunkId, PackId, Result};
 use crate::index::{Alive, Index, PackNo, Place};
+use crate::ops::marks::Marks;
 use crate::repo::chunks::Chunks;
 
 /// Most chunks that are named because no pack has them.

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use super::Run;
+use super::remembered::Remembered;
 use super::sorted::SortedIds;
 use crate::base::{ChunkId, Error, ErrorKind, Result};
 use crate::format::entry::TreeRef;
@@ -10,8 +12,6 @@ use crate::format::list::ChunkList;
 use crate::format::snapshot::Snapshot;
 use crate::format::tree::Node;
 use crate::format::{FrameKind, ObjectKind, ObjectName};
-use crate::ops::Run;
-use crate::ops::remembered::Remembered;
 use crate::repo::list::read_page;
 use crate::repo::reader::{Reader, damaged_chunk};
 

@@ -1,0 +1,338 @@
+//! Sees every object appear and disappear, and says at once when something is lost.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::content;
+use crate::backend::Listed;
+use crate::base::{ChunkId, PackId, Problems, SegmentId, SessionId};
+use crate::format::entry::TreeRef;
+use crate::format::name::Parsed;
+use crate::format::snapshot::{Decision, Snapshot};
+use crate::format::tree::Node;
+use crate::format::{FrameKind, GenerationStep, ObjectKind, ObjectName};
+use crate::index::Cache;
+use crate::repo::Repository;
+use crate::repo::adopt::read_header;
+use crate::repo::chunks::Chunks;
+use crate::repo::list::for_each_chunk;
+use crate::repo::reader::Reader;
+use crate::repo::snapshots::{Snapshots, read_decision};
+use crate::seal::segment;
+
+/// Names of files, as in the sources, and what they hold.
+pub(super) type Tree = BTreeMap<String, u64>;
+/// What must never happen, where it did.
+pub(super) type Watched<T> = Result<T, String>;
+
+/// The chunks of each frame of a pack.
+type Frames = Vec<HashSet<ChunkId>>;
+
+/// A snapshot that was committed.
+pub(super) struct Known {
+    pub(super) tree: Tree,
+    needs: HashSet<ChunkId>,
+}
+
+/// What there is, by the objects themselves.
+pub(super) struct Oracle {
+    repository: Arc<Repository>,
+    chunks: Chunks,
+    /// The hash of every object that ever was, by its name.
+    written: HashMap<ObjectName, blake3::Hash>,
+    /// What packs hold that are there and whole.
+    packs: HashMap<PackId, Frames>,
+    /// Where segments that are there say that chunks lie.
+    segments: HashMap<SegmentId, Vec<(ChunkId, PackId)>>,
+    /// Every snapshot that was ever committed.
+    pub(super) known: BTreeMap<SessionId, Known>,
+    /// Those whose object is there.
+    present: BTreeSet<SessionId>,
+    pub(super) tombed: HashSet<SessionId>,
+    generations: BTreeMap<u64, BTreeSet<u8>>,
+    doomed: BTreeMap<u64, HashSet<PackId>>,
+    pub(super) deleted_packs: u64,
+    pub(super) decided: u64,
+}
+
+impl Oracle {
+    pub(super) fn new(repository: Repository) -> Self {
+        let repository = Arc::new(repository);
+        let cache = Cache::memory(repository.config().repository);
+        let chunks = Chunks::open(Arc::clone(&repository), cache).expect("it is empty");
+        Self {
+            repository,
+            chunks,
+            written: HashMap::new(),
+            packs: HashMap::new(),
+            segments: HashMap::new(),
+            known: BTreeMap::new(),
+            present: BTreeSet::new(),
+            tombed: HashSet::new(),
+            generations: BTreeMap::new(),
+            doomed: BTreeMap::new(),
+            deleted_packs: 0,
+            decided: 0,
+        }
+    }
+
+    /// Snapshots that are committed and not forgotten.
+    pub(super) fn live(&self) -> impl Iterator<Item = (&SessionId, &Known)> {
+        let is_live = |id: &&SessionId| !self.tombed.contains(id);
+        self.present.iter().filter(is_live).map(|id| (id, &self.known[id]))
+    }
+
+    /// Snapshots that are forgotten and still there.
+    pub(super) fn forgotten(&self) -> Vec<SessionId> {
+        self.present.iter().filter(|id| self.tombed.contains(id)).copied().collect()
+    }
+
+    /// Looks at an object that is new.
+    pub(super) fn created(&mut self, name: &ObjectName, bytes: &Bytes) -> Watched<()> {
+        let hash = blake3::hash(bytes);
+        if let Some(before) = self.written.insert(name.clone(), hash)
+            && before != hash
+            && name.kind() != ObjectKind::Generation
+        {
+            return Err(format!("{name} was written twice, with different bytes"));
+        }
+        match name.parsed() {
+            Parsed::Pack(id) => {
+                if let Ok(header) = read_header(&self.repository, id, bytes.len() as u64) {
+                    let frames = header.frames.iter();
+                    let ids = frames.map(|frame| frame.chunks.iter().map(|c| c.id).collect());
+                    self.packs.insert(id, ids.collect());
+                }
+                Ok(())
+            }
+            Parsed::Index(session, sequence, id) => {
+                let origin = (session, sequence);
+                let (fence, entries) = segment::open(self.repository.keyring(), origin, bytes)
+                    .map_err(|error| format!("{name} makes no sense: {error}"))?;
+                let pack_of = |number: u32| fence.packs[number as usize].id;
+                let places = entries.iter().map(|entry| (entry.id, pack_of(entry.pack)));
+                self.segments.insert(id, places.collect());
+                Ok(())
+            }
+            Parsed::Snapshot(id) => match read_decision(&self.repository, name) {
+                Ok(Some(Decision::Snapshot(snapshot))) => self.committed(id, &snapshot),
+                Ok(_) => Ok(()),
+                Err(error) => Err(format!("{name} cannot be read: {error}")),
+            },
+            Parsed::Tombstone(_) => {
+                self.tombed = Snapshots::read_tombed(&self.repository, &Problems::default())
+                    .map_err(|error| error.to_string())?;
+                Ok(())
+            }
+            Parsed::Generation(number, step) => self.agreed(name, number, step),
+            _ => Ok(()),
+        }
+    }
+
+    /// Looks at what is left once an object is gone.
+    pub(super) fn deleted(&mut self, name: &ObjectName) -> Watched<()> {
+        match name.parsed() {
+            Parsed::Pack(id) => {
+                self.deleted_packs += 1;
+                let held = self.packs.remove(&id).unwrap_or_default();
+                self.nobody_misses(&held.into_iter().flatten().collect(), name)
+            }
+            Parsed::Index(_, _, id) => {
+                let said = self.segments.remove(&id).unwrap_or_default();
+                self.nobody_misses(&said.into_iter().map(|(chunk, _)| chunk).collect(), name)
+            }
+            Parsed::Snapshot(id) => {
+                self.present.remove(&id);
+                if self.known.contains_key(&id) && !self.tombed.contains(&id) {
+                    return Err(format!("{name} was deleted, and nobody forgot it"));
+                }
+                Ok(())
+            }
+            Parsed::Tombstone(_) => Err(format!("{name} was deleted: it is for ever")),
+            Parsed::Generation(number, step) => {
+                if let Some(steps) = self.generations.get_mut(&number) {
+                    steps.remove(&(step as u8));
+                    if steps.is_empty() {
+                        self.generations.remove(&number);
+                    }
+                }
+                if step == GenerationStep::Doomed {
+                    self.doomed.remove(&number);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn nobody_misses(&self, chunks: &HashSet<ChunkId>, name: &ObjectName) -> Watched<()> {
+        for (id, known) in self.live() {
+            if let Some(lost) =
+                known.needs.intersection(chunks).find(|chunk| !self.is_there(chunk, &|_| true))
+            {
+                return Err(format!("snapshot {id} needs chunk {lost}, which went with {name}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a reader finds a chunk, in a pack that counts.
+    fn is_there(&self, chunk: &ChunkId, counts: &dyn Fn(&PackId) -> bool) -> bool {
+        self.segments.values().flatten().any(|(id, pack)| {
+            id == chunk
+                && counts(pack)
+                && self.packs.get(pack).is_some_and(|held| held.iter().any(|f| f.contains(chunk)))
+        })
+    }
+
+    fn committed(&mut self, id: SessionId, snapshot: &Snapshot) -> Watched<()> {
+        self.present.insert(id);
+        if self.known.contains_key(&id) {
+            return Ok(());
+        }
+        self.chunks.refresh().map_err(|error| error.to_string())?;
+        let known =
+            self.read(snapshot).map_err(|what| format!("snapshot {id} is not whole: {what}"))?;
+        if let Some(lost) = known.needs.iter().find(|chunk| !self.is_there(chunk, &|_| true)) {
+            return Err(format!("snapshot {id} needs chunk {lost}, which no segment leads to"));
+        }
+        self.known.insert(id, known);
+        Ok(())
+    }
+
+    /// Reads a snapshot as somebody would who restores it.
+    fn read(&self, snapshot: &Snapshot) -> Watched<Known> {
+        let reader = Reader::new(&self.repository, &self.chunks);
+        let mut known = Known { tree: Tree::new(), needs: HashSet::new() };
+        for component in &snapshot.components {
+            walk(&reader, component.root.as_ref(), "", &mut known)?;
+        }
+        Ok(known)
+    }
+
+    fn agreed(&mut self, name: &ObjectName, number: u64, step: GenerationStep) -> Watched<()> {
+        let highest = self.generations.keys().last().copied().unwrap_or(0);
+        self.generations.entry(number).or_default().insert(step as u8);
+        // What a prune writes that slept for rounds means nothing.
+        if number < highest {
+            return Ok(());
+        }
+        if number > highest && highest > 0 && number != highest + 1 {
+            return Err(format!("{name} follows round {highest}"));
+        }
+        let has = |number: u64, step: GenerationStep| {
+            self.generations.get(&number).is_some_and(|steps| steps.contains(&(step as u8)))
+        };
+        if step == GenerationStep::Candidates
+            && number == highest + 1
+            && highest > 0
+            && !has(highest, GenerationStep::Doomed)
+        {
+            return Err(format!("{name} was begun before round {highest} was decided"));
+        }
+        if step == GenerationStep::Doomed {
+            self.decided += 1;
+            let packs = self.repository.open_object(name).map_err(|error| error.to_string())?;
+            let record = crate::format::generation::Generation::decode(&packs, number, step)
+                .map_err(|error| error.to_string())?;
+            self.doomed.insert(number, record.packs.into_iter().collect());
+            let counts = |pack: &PackId| {
+                self.doomed
+                    .range(number.saturating_sub(1)..)
+                    .all(|(_, doomed)| !doomed.contains(pack))
+            };
+            for (id, known) in self.live() {
+                if let Some(lost) = known.needs.iter().find(|chunk| !self.is_there(chunk, &counts))
+                {
+                    return Err(format!("{name} dooms chunk {lost} of snapshot {id}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What nobody needs, and what is left of what is over; nothing once all is done.
+    pub(super) fn left_over(&self) -> Vec<String> {
+        let mut left = Vec::new();
+        let needs: HashSet<ChunkId> =
+            self.live().flat_map(|(_, known)| known.needs.iter().copied()).collect();
+        for (id, held) in &self.packs {
+            let unneeded = held.iter().filter(|frame| frame.is_disjoint(&needs)).count();
+            if unneeded > 0 {
+                left.push(format!("pack {} holds {unneeded} frames nobody needs", id.short()));
+            }
+        }
+        let listed = |kind| -> Vec<Listed> {
+            let mut all = Vec::new();
+            let list = self.repository.backend().list(kind, &mut |one| all.extend(one.ok()));
+            list.expect("memory does not fail");
+            all
+        };
+        for root in listed(ObjectKind::Session) {
+            left.push(format!("{} is there", root.name));
+        }
+        for pack in listed(ObjectKind::Pack) {
+            if let Parsed::Pack(id) = pack.name.parsed()
+                && !self.packs.contains_key(&id)
+            {
+                left.push(format!("{} is there, and torn", pack.name));
+            }
+        }
+        let whole = |steps: &BTreeSet<u8>| steps.contains(&(GenerationStep::Doomed as u8));
+        if let Some((number, _)) = self.generations.iter().find(|(_, steps)| !whole(steps)) {
+            left.push(format!("round {number} is undecided"));
+        }
+        left.extend(self.forgotten().iter().map(|id| format!("forgotten snapshot {id} is there")));
+        left
+    }
+}
+
+/// Reads everything below a tree with the names and contents of its files.
+pub(super) fn walk(
+    reader: &Reader<'_>,
+    tree: Option<&TreeRef>,
+    path: &str,
+    known: &mut Known,
+) -> Watched<()> {
+    let Some(tree) = tree else { return Ok(()) };
+    let mut open = vec![(tree.id, tree.level)];
+    while let Some((id, level)) = open.pop() {
+        known.needs.insert(id);
+        let raw = reader.chunk(FrameKind::Metadata, &id).map_err(|error| error.to_string())?;
+        match Node::decode(&raw, level).map_err(|error| error.to_string())? {
+            Node::Branch(_, children) => {
+                open.extend(children.iter().map(|child| (child.id, level - 1)));
+            }
+            Node::Leaf(entries) => {
+                for entry in entries {
+                    let name = String::from_utf8_lossy(&entry.name).into_owned();
+                    let path = format!("{path}/{name}");
+                    walk(reader, entry.tree.as_ref(), &path, known)?;
+                    let Some(list) = &entry.content else { continue };
+                    let mut bytes = Vec::new();
+                    for_each_chunk(reader, list, &mut |piece| {
+                        known.needs.insert(piece.id);
+                        bytes.extend(reader.chunk(FrameKind::Data, &piece.id)?);
+                        Ok(())
+                    })
+                    .map_err(|error| format!("{path}: {error}"))?;
+                    let number = content::number_of(&bytes)
+                        .ok_or_else(|| format!("{path} holds what nobody wrote"))?;
+                    known.tree.insert(path, number);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a reader finds of a snapshot.
+pub(super) fn tree_of(reader: &Reader<'_>, snapshot: &Snapshot) -> Watched<Tree> {
+    let mut known = Known { tree: Tree::new(), needs: HashSet::new() };
+    for component in &snapshot.components {
+        walk(reader, component.root.as_ref(), "", &mut known)?;
+    }
+    Ok(known.tree)
+}

@@ -1,0 +1,163 @@
+//! Runs the schedule of a seed to its end, and says what it proved.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
+
+use super::actor::{Actor, Tally, Treatment};
+use super::baton::{Baton, Dice};
+use super::secret;
+use super::store::Faults;
+use super::world::World;
+use crate::backend::Backend;
+use crate::backend::memory::Memory;
+use crate::base::rules::Rule;
+use crate::base::{SystemClock, simulated};
+use crate::format::Suite;
+use crate::format::config::{ChunkLens, PACK_LEN_MIN};
+use crate::format::slot::Label;
+use crate::ops::init;
+use crate::repo::access::Creation;
+
+/// Most actors of a schedule.
+pub(super) const ACTOR_COUNT_MAX: usize = 4;
+/// Most things that each of them does.
+const TASK_COUNT_MAX: u64 = 4;
+/// Seconds after which sessions of which nothing was heard are held for dead, and a day more.
+const LONG: u64 = 15 * 86_400;
+
+/// An empty repository, made once.
+static ORIGIN: LazyLock<Arc<Memory>> = LazyLock::new(|| {
+    let memory = Memory::new("simulation", Arc::new(SystemClock));
+    let creation = Creation {
+        suite: Some(Suite::ChaCha20Poly1305),
+        chunker: ChunkLens { min: 64, avg: 256, max: 16 << 10 },
+        pack_len: PACK_LEN_MIN,
+        ..Creation::default()
+    };
+    let secrets = [(secret(), Label::default())];
+    simulated::enter(0, None);
+    let made =
+        init::init(Arc::clone(&memory) as Arc<dyn Backend>, &secrets, &creation, &SystemClock);
+    simulated::leave();
+    made.expect("memory does not fail");
+    memory
+});
+
+/// What a schedule came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// What must never happen, if it did.
+    pub(super) violation: Option<String>,
+    pub(super) tally: Tally,
+    pub(super) requests: u64,
+    pub(super) decided: u64,
+    pub(super) deleted_packs: u64,
+    pub(super) digest: [u8; 32],
+    /// Every request, if somebody wants to read it.
+    pub(super) log: String,
+}
+
+/// Threads that play actors, one schedule after the other.
+pub(super) struct Stage {
+    pools: Vec<rayon::ThreadPool>,
+    dir: PathBuf,
+}
+
+impl Stage {
+    /// A stage with files below `dir`.
+    pub(super) fn new(dir: &Path) -> Self {
+        // What an actor leaves to rayon is done by its own thread.
+        let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
+        Self { pools: (0..ACTOR_COUNT_MAX).map(pool).collect(), dir: dir.to_path_buf() }
+    }
+
+    /// Plays the schedule of `seed`, in which nobody knows of the rule `off`.
+    pub(super) fn play(&self, seed: u64, off: Option<Rule>, is_told: bool) -> Outcome {
+        let mut dice = Dice::new(seed);
+        let count = 2 + dice.below(ACTOR_COUNT_MAX as u64 - 1) as usize;
+        let treatment = Treatment {
+            faults: faults(&mut dice),
+            killed: *dice.pick(&[0, 200, 500]),
+            task_count: 1 + dice.below(TASK_COUNT_MAX),
+            off,
+        };
+        let baton = Baton::new(dice.below(u64::MAX), count);
+        let world = World::new(Arc::clone(&baton), &ORIGIN, is_told);
+        let mut actors: Vec<Actor> = (0..count)
+            .map(|me| {
+                let dir = self.dir.join(me.to_string());
+                drop(std::fs::remove_dir_all(&dir));
+                std::fs::create_dir_all(&dir).expect("there is space");
+                Actor::new(me, Arc::clone(&world), treatment, dir)
+            })
+            .collect();
+        std::thread::scope(|threads| {
+            for (actor, pool) in actors.iter_mut().zip(&self.pools) {
+                threads.spawn(move || {
+                    pool.install(|| {
+                        actor.enter(seed);
+                        actor.live();
+                        simulated::leave();
+                    });
+                });
+            }
+        });
+        let mut tally = Tally::default();
+        actors.iter().for_each(|actor| tally.add(&actor.tally));
+        drop(actors);
+        if !world.is_over() {
+            self.pools[0].install(|| self.calm(&world, seed));
+        }
+        let oracle = world.oracle.lock().expect("not poisoned");
+        Outcome {
+            violation: world.violation(),
+            tally,
+            requests: baton.steps(),
+            decided: oracle.decided,
+            deleted_packs: oracle.deleted_packs,
+            digest: world.digest(),
+            log: world.log(),
+        }
+    }
+
+    /// Nobody writes any more and nothing fails: three prunes later only what is needed is left.
+    fn calm(&self, world: &Arc<World>, seed: u64) {
+        world.note(90, "calm");
+        world.apply_due(u64::MAX);
+        let treatment =
+            Treatment { faults: Faults::default(), killed: 0, task_count: 0, off: None };
+        let me = 0;
+        world.baton.resume(me);
+        let mut actor = Actor::new(me, Arc::clone(world), treatment, self.dir.join("calm"));
+        drop(std::fs::create_dir_all(&actor.dir));
+        actor.enter(seed);
+        for _ in 0..3 {
+            world.baton.wait_for(LONG);
+            actor.prune_with(0);
+        }
+        let left = world.oracle.lock().expect("not poisoned").left_over();
+        if let Some(first) = left.first()
+            && !world.is_over()
+        {
+            world.violated(format!("after three prunes {first}"));
+        }
+        actor.check(true);
+        actor.restore_all();
+        simulated::leave();
+    }
+}
+
+/// Some schedules are calm, most have faults now and then, some have many.
+fn faults(dice: &mut Dice) -> Faults {
+    let often = *dice.pick(&[0, 5, 5, 30]);
+    let mut rate = || if often == 0 { 0 } else { dice.below(often) };
+    Faults {
+        lost: rate(),
+        unheard: rate(),
+        late: rate(),
+        refused: rate(),
+        flipped: rate() / 2,
+        full: rate() / 4,
+        torn: 0,
+    }
+}

@@ -1,0 +1,301 @@
+//! A store as an actor meets it: each request is a turn, and may fail in every way a store can.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+
+use super::world::{Effect, World};
+use crate::backend::error::{At, BackendError};
+use crate::backend::{Backend, Junk, Listed, Location, Probe, Put, Verb};
+use crate::format::ObjectName;
+use crate::format::name::ObjectKind;
+use crate::seal::Sealed;
+
+/// Names that a listing hands over at a time; what changes between two pages may be in it or not.
+const PAGE_COUNT: usize = 4;
+/// Requests after which one that timed out may still take effect.
+const LATE_MAX: u64 = 600;
+/// Of a thousand requests so many suspend their actor.
+const SLEEP_IN_THOUSAND: u64 = 4;
+/// How long, in seconds: from one second to 90 days.
+const SLEEPS: [u64; 6] = [1, 60, 3600, 86_400, 12 * 86_400, 90 * 86_400];
+
+/// How many of a thousand requests fail in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Faults {
+    /// Nothing happens, and the actor is told so or not.
+    pub(super) lost: u64,
+    /// It happens, and nobody hears of it.
+    pub(super) unheard: u64,
+    /// It happens later, perhaps when nobody waits for it any more.
+    pub(super) late: u64,
+    /// A create is refused although there is nothing.
+    pub(super) refused: u64,
+    /// What is read is not what is stored.
+    pub(super) flipped: u64,
+    /// There is no space.
+    pub(super) full: u64,
+    /// A pack is stored in part.
+    pub(super) torn: u64,
+}
+
+impl Faults {
+    /// Whether the store does all that it is asked for.
+    pub(super) fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// One client of the store, until its process ends.
+pub(super) struct Client {
+    world: Arc<World>,
+    me: usize,
+    faults: Faults,
+    /// Requests until it is killed.
+    left: AtomicU64,
+    is_dead: AtomicBool,
+    fault_count: AtomicU64,
+}
+
+enum Fate {
+    Happens,
+    Lost,
+    Unheard,
+    Late,
+    Refused,
+    Flipped,
+    Full,
+    Torn,
+}
+
+impl Fate {
+    fn mark(&self) -> &'static str {
+        match self {
+            Self::Happens => "",
+            Self::Lost => " lost",
+            Self::Unheard => " unheard",
+            Self::Late => " late",
+            Self::Refused => " refused",
+            Self::Flipped => " flipped",
+            Self::Full => " full",
+            Self::Torn => " torn",
+        }
+    }
+}
+
+impl Client {
+    /// A client that is killed after so many requests.
+    pub(super) fn new(world: &Arc<World>, me: usize, faults: Faults, life: u64) -> Arc<Self> {
+        Arc::new(Self {
+            world: Arc::clone(world),
+            me,
+            faults,
+            left: AtomicU64::new(life),
+            is_dead: AtomicBool::new(false),
+            fault_count: AtomicU64::new(0),
+        })
+    }
+
+    /// Whether it was killed, or all are because something was lost.
+    pub(super) fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Relaxed) || self.world.is_over()
+    }
+
+    /// Whether it was told the truth all the time.
+    pub(super) fn met_fault(&self) -> bool {
+        self.fault_count.load(Ordering::Relaxed) > 0 || self.is_dead()
+    }
+
+    /// Waits for its turn, and says what becomes of the request. Nothing does once it is killed.
+    fn turn(&self, at: &At) -> Result<Fate, BackendError> {
+        if self.is_dead() {
+            return Err(other(at, "the process was killed"));
+        }
+        let baton = &self.world.baton;
+        if baton.dice(|dice| dice.falls(SLEEP_IN_THOUSAND)) {
+            let seconds = baton.dice(|dice| *dice.pick(&SLEEPS));
+            self.world.note(self.me, &format!("sleeps {seconds} s"));
+            baton.sleep(self.me, seconds);
+        }
+        let step = baton.pass(self.me);
+        self.world.apply_due(step);
+        let is_last = self.left.fetch_sub(1, Ordering::Relaxed) == 1;
+        let mut fate = baton.dice(|dice| self.fate(dice));
+        if is_last {
+            self.is_dead.store(true, Ordering::Relaxed);
+            fate = match baton.dice(|dice| dice.below(3)) {
+                0 => Fate::Lost,
+                1 => Fate::Unheard,
+                _ => Fate::Late,
+            };
+        }
+        let is_fault = !matches!(fate, Fate::Happens);
+        self.fault_count.fetch_add(u64::from(is_fault), Ordering::Relaxed);
+        let killed = if is_last { " killed" } else { "" };
+        self.world.note(self.me, &format!("{at}{}{killed}", fate.mark()));
+        Ok(fate)
+    }
+
+    fn fate(&self, dice: &mut super::baton::Dice) -> Fate {
+        let Faults { lost, unheard, late, refused, flipped, full, torn } = self.faults;
+        let mut number = dice.below(1000);
+        for (rate, fate) in [
+            (lost, Fate::Lost),
+            (unheard, Fate::Unheard),
+            (late, Fate::Late),
+            (refused, Fate::Refused),
+            (flipped, Fate::Flipped),
+            (full, Fate::Full),
+            (torn, Fate::Torn),
+        ] {
+            if number < rate {
+                return fate;
+            }
+            number -= rate;
+        }
+        Fate::Happens
+    }
+
+    /// A request that changes something.
+    fn change(&self, at: &At, effect: Effect) -> Result<Put, BackendError> {
+        let is_put = matches!(effect, Effect::Put(..));
+        match self.turn(at)? {
+            Fate::Unheard => {
+                self.world.apply(effect);
+                Err(offline(at))
+            }
+            Fate::Late => {
+                let due = self.world.baton.dice(|dice| dice.below(LATE_MAX));
+                self.world.apply_later(due, effect);
+                Err(offline(at))
+            }
+            Fate::Lost => Err(offline(at)),
+            Fate::Refused if is_put => Ok(Put::Exists),
+            Fate::Full if is_put => {
+                Err(BackendError::Full { at: Box::new(at.clone()), source: None })
+            }
+            Fate::Torn => {
+                if let Effect::Put(name, bytes) = &effect
+                    && name.kind() == ObjectKind::Pack
+                {
+                    let half = bytes.slice(..bytes.len() / 2);
+                    self.world.apply(Effect::Put(name.clone(), half));
+                    return Err(offline(at));
+                }
+                Ok(self.world.apply(effect))
+            }
+            _ => Ok(self.world.apply(effect)),
+        }
+    }
+
+    /// A request that changes nothing.
+    fn look<T>(
+        &self,
+        at: &At,
+        read: impl FnOnce() -> Result<T, BackendError>,
+    ) -> Result<(T, bool), BackendError> {
+        match self.turn(at)? {
+            Fate::Lost | Fate::Unheard | Fate::Late => Err(offline(at)),
+            fate => Ok((read()?, matches!(fate, Fate::Flipped))),
+        }
+    }
+
+    fn at(&self, verb: Verb, name: &ObjectName) -> At {
+        At::object(self.location(), verb, name)
+    }
+}
+
+impl Backend for Client {
+    fn location(&self) -> &Location {
+        self.world.memory.location()
+    }
+
+    fn put(&self, name: &ObjectName, sealed: &Sealed) -> Result<Put, BackendError> {
+        let effect = Effect::Put(name.clone(), sealed.bytes().clone());
+        self.change(&self.at(Verb::Put, name), effect)
+    }
+
+    fn get(&self, name: &ObjectName) -> Result<Sealed, BackendError> {
+        let (sealed, is_flipped) =
+            self.look(&self.at(Verb::Get, name), || self.world.memory.get(name))?;
+        Ok(if is_flipped { flip(&sealed) } else { sealed })
+    }
+
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Sealed, BackendError> {
+        let (sealed, is_flipped) =
+            self.look(&self.at(Verb::GetRange, name), || self.world.memory.get_range(name, range))?;
+        Ok(if is_flipped { flip(&sealed) } else { sealed })
+    }
+
+    fn stat(&self, name: &ObjectName) -> Result<Listed, BackendError> {
+        self.look(&self.at(Verb::Stat, name), || self.world.memory.stat(name)).map(|found| found.0)
+    }
+
+    fn list(
+        &self,
+        kind: ObjectKind,
+        each: &mut dyn FnMut(Result<Listed, Junk>),
+    ) -> Result<(), BackendError> {
+        let at = At::kind(self.location(), Verb::List, kind);
+        let mut last: Option<ObjectName> = None;
+        loop {
+            let (page, _) = self.look(&at, || {
+                let mut page = Vec::new();
+                self.world.memory.list(kind, &mut |found| page.extend(found.ok()))?;
+                page.retain(|listed: &Listed| {
+                    last.as_ref().is_none_or(|last| listed.name.as_str() > last.as_str())
+                });
+                page.truncate(PAGE_COUNT);
+                Ok(page)
+            })?;
+            let is_end = page.len() < PAGE_COUNT;
+            for listed in page {
+                last = Some(listed.name.clone());
+                each(Ok(listed));
+            }
+            if is_end {
+                return Ok(());
+            }
+        }
+    }
+
+    fn delete(&self, name: &ObjectName) -> Result<(), BackendError> {
+        self.change(&self.at(Verb::Delete, name), Effect::Delete(name.clone())).map(drop)
+    }
+
+    fn heal(&self, name: &ObjectName, _: &Sealed) -> Result<(), BackendError> {
+        Err(other(&self.at(Verb::Heal, name), "nobody heals here"))
+    }
+
+    fn probe(&self) -> Result<Probe, BackendError> {
+        // The store keeps what it promises; trying that out would only cost time.
+        self.turn(&At::place(self.location(), Verb::Put))?;
+        Ok(Probe {
+            create_is_refused: true,
+            create_is_atomic: true,
+            reads_follow_writes: true,
+            lists_follow_writes: true,
+            deletes_take_effect: Some(true),
+            now: self.world.now(),
+        })
+    }
+}
+
+fn flip(sealed: &Sealed) -> Sealed {
+    let mut bytes = sealed.bytes().to_vec();
+    let middle = bytes.len() / 2;
+    if let Some(byte) = bytes.get_mut(middle) {
+        *byte ^= 1;
+    }
+    Sealed::from_store(Bytes::from(bytes))
+}
+
+fn offline(at: &At) -> BackendError {
+    BackendError::Offline { at: Box::new(at.clone()), source: None }
+}
+
+fn other(at: &At, why: &str) -> BackendError {
+    BackendError::Other { at: Box::new(at.clone()), source: Some(why.into()) }
+}

@@ -1,0 +1,88 @@
+//! How many schedules are played, and what is asked of them.
+
+use std::io::Write;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use super::actor::Tally;
+use super::schedule::Stage;
+
+/// Schedules in CI.
+const COUNT: u64 = 10_000;
+/// How many there are, if others are wanted.
+const COUNT_VARIABLE: &str = "PARADOS_SIMULATION_SCHEDULES";
+/// The first seed.
+const FIRST_VARIABLE: &str = "PARADOS_SIMULATION_FIRST";
+/// A single seed, told request by request.
+const SEED_VARIABLE: &str = "PARADOS_SIMULATION_SEED";
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn scratch() -> tempfile::TempDir {
+    let builder = tempfile::Builder::new().prefix("parados-simulation-").to_owned();
+    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory")
+}
+
+#[test]
+fn no_schedule_loses_anything() {
+    let dir = scratch();
+    if let Some(seed) = number(SEED_VARIABLE) {
+        let outcome = Stage::new(dir.path()).play(seed, None, true);
+        std::io::stdout().write_all(outcome.log.as_bytes()).unwrap();
+        assert_eq!(outcome.violation, None);
+        return;
+    }
+    let (first, count) =
+        (number(FIRST_VARIABLE).unwrap_or(0), number(COUNT_VARIABLE).unwrap_or(COUNT));
+    let next = AtomicU64::new(first);
+    let total = Mutex::new((Tally::default(), 0, 0, 0));
+    let started = Instant::now();
+    std::thread::scope(|threads| {
+        for worker in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            let (next, total, dir) = (&next, &total, dir.path().join(worker.to_string()));
+            threads.spawn(move || {
+                let stage = Stage::new(&dir);
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + count {
+                        return;
+                    }
+                    let outcome = stage.play(seed, None, false);
+                    if let Some(what) = outcome.violation {
+                        next.store(u64::MAX / 2, Ordering::Relaxed);
+                        panic!("{SEED_VARIABLE}={seed} repeats it: {what}");
+                    }
+                    let mut total = total.lock().unwrap();
+                    total.0.add(&outcome.tally);
+                    total.1 += outcome.requests;
+                    total.2 += outcome.decided;
+                    total.3 += outcome.deleted_packs;
+                }
+            });
+        }
+    });
+    let (tally, requests, decided, deleted) = total.into_inner().unwrap();
+    let line = format!(
+        "simulation: {count} schedules, {requests} requests, {tally:?}, {decided} rounds, \
+         {deleted} packs deleted, {} ms\n",
+        started.elapsed().as_millis()
+    );
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+}
+
+#[test]
+fn a_seed_goes_the_same_way_twice() {
+    let dir = scratch();
+    let stage = Stage::new(dir.path());
+    for seed in 0..40 {
+        let [first, second] = [(); 2].map(|()| stage.play(seed, None, true));
+        if first.digest != second.digest {
+            let lines = first.log.lines().zip(second.log.lines());
+            let differing = lines.enumerate().find(|(_, (one, other))| one != other);
+            panic!("seed {seed}: {differing:?}");
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What all actors of a schedule share: the objects, the time, and who notices what is lost.
+
+use std::collections::BinaryHeap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+
+use super::baton::{Baton, SkewedClock};
+use super::oracle::Oracle;
+use crate::backend::memory::Memory;
+use crate::backend::{Backend, Put};
+use crate::base::{Clock, Timestamp, simulated};
+use crate::format::ObjectName;
+use crate::repo::Repository;
+use crate::seal::Sealed;
+
+/// What a request does once it reaches the store.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Effect {
+    Put(ObjectName, Bytes),
+    Delete(ObjectName),
+}
+
+/// The objects and those who watch them.
+pub(super) struct World {
+    pub(super) memory: Arc<Memory>,
+    pub(super) baton: Arc<Baton>,
+    pub(super) oracle: Mutex<Oracle>,
+    clock: SkewedClock,
+    late: Mutex<BinaryHeap<std::cmp::Reverse<(u64, Effect)>>>,
+    is_over: AtomicBool,
+    violation: Mutex<Option<String>>,
+    /// Every request, when somebody wants to read it.
+    log: Option<Mutex<String>>,
+    /// Stands for every request, in their order.
+    digest: Mutex<blake3::Hasher>,
+}
+
+impl World {
+    /// A world with the objects of `origin`, an empty repository.
+    pub(super) fn new(baton: Arc<Baton>, origin: &Memory, is_told: bool) -> Arc<Self> {
+        let clock = || SkewedClock { baton: Arc::clone(&baton), ahead: 0 };
+        let memory = Memory::new("simulation", Arc::new(clock()));
+        for (name, bytes) in origin.contents() {
+            memory.plant(&name, bytes);
+        }
+        let raw = Arc::clone(&memory) as Arc<dyn Backend>;
+        let repository = Repository::open(raw, &mut |_| Ok(super::secret())).expect("it is whole");
+        Arc::new(Self {
+            memory,
+            clock: clock(),
+            oracle: Mutex::new(Oracle::new(repository)),
+            late: Mutex::default(),
+            is_over: AtomicBool::new(false),
+            violation: Mutex::default(),
+            log: is_told.then(Mutex::default),
+            digest: Mutex::default(),
+            baton,
+        })
+    }
+
+    /// The time of the store.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Whether the schedule is over because something must never have happened.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Ends the schedule: something must never have happened.
+    pub(super) fn violated(&self, what: String) {
+        self.is_over.store(true, Ordering::Relaxed);
+        let mut first = self.violation.lock().expect("not poisoned");
+        if first.is_none() {
+            self.note(99, &format!("VIOLATION {what}"));
+            *first = Some(what);
+        }
+    }
+
+    pub(super) fn violation(&self) -> Option<String> {
+        self.violation.lock().expect("not poisoned").clone()
+    }
+
+    /// Writes down what an actor does.
+    pub(super) fn note(&self, actor: usize, what: &str) {
+        let mut digest = self.digest.lock().expect("not poisoned");
+        digest.update(&(actor as u64).to_le_bytes());
+        digest.update(what.as_bytes());
+        if let Some(log) = &self.log {
+            let mut log = log.lock().expect("not poisoned");
+            writeln!(log, "{:>6} {actor}: {what}", self.baton.steps()).expect("memory is there");
+        }
+    }
+
+    /// Everything that was written down.
+    pub(super) fn log(&self) -> String {
+        self.log.as_ref().map(|log| log.lock().expect("not poisoned").clone()).unwrap_or_default()
+    }
+
+    /// Differs between two schedules in which anything was asked for in another order.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        *self.digest.lock().expect("not poisoned").finalize().as_bytes()
+    }
+
+    /// What a request does, which the oracle looks at before anybody else.
+    pub(super) fn apply(&self, effect: Effect) -> Put {
+        let mut oracle = self.oracle.lock().expect("not poisoned");
+        let told = simulated::knowing_all_rules(|| match &effect {
+            Effect::Put(name, bytes) => {
+                let sealed = Sealed::from_store(bytes.clone());
+                match self.memory.put(name, &sealed).expect("memory does not fail") {
+                    Put::Exists => Ok(Put::Exists),
+                    Put::Created => oracle.created(name, bytes).map(|()| Put::Created),
+                }
+            }
+            Effect::Delete(name) => {
+                let was_there = self.memory.stat(name).is_ok();
+                self.memory.delete(name).expect("memory does not fail");
+                let looked = if was_there { oracle.deleted(name) } else { Ok(()) };
+                looked.map(|()| Put::Created)
+            }
+        });
+        told.unwrap_or_else(|what| {
+            self.violated(what);
+            Put::Created
+        })
+    }
+
+    /// As [`World::apply`], so many requests from now.
+    pub(super) fn apply_later(&self, requests: u64, effect: Effect) {
+        let due = self.baton.steps() + requests;
+        self.late.lock().expect("not poisoned").push(std::cmp::Reverse((due, effect)));
+    }
+
+    /// Lets everything take effect that was late and is due.
+    pub(super) fn apply_due(&self, step: u64) {
+        loop {
+            let mut late = self.late.lock().expect("not poisoned");
+            match late.pop() {
+                Some(std::cmp::Reverse((due, effect))) if due <= step => {
+                    drop(late);
+                    self.note(98, &format!("late {}", effect.name()));
+                    self.apply(effect);
+                }
+                Some(later) => return late.push(later),
+                None => return,
+            }
+        }
+    }
+}
+
+impl Effect {
+    fn name(&self) -> &ObjectName {
+        match self {
+            Self::Put(name, _) | Self::Delete(name) => name,
+        }
+    }
+}
