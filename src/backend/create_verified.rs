@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::error::{At, BackendError};
 use super::verb::Verb;
 use super::{Backend, Put};
+use crate::base::rules::{Rule, keeps};
 use crate::base::simulated::is_simulated;
 use crate::format::name::ObjectName;
 use crate::seal::Sealed;
@@ -43,6 +44,7 @@ pub fn create_verified(
     for attempt in 0..ATTEMPTS_MAX {
         let exists = match backend.put(name, sealed) {
             Ok(Put::Created) => return Ok(Verified::Created),
+            Ok(Put::Exists) if !keeps(Rule::ReadBack) => return Ok(Verified::AlreadyOurs),
             Ok(Put::Exists) => true,
             Err(error) if error.is_transient() => {
                 last = Some(error);

@@ -13,6 +13,7 @@ use super::trust::{self, Judge, Verdict};
 use super::{Repository, adopt, damaged, is_missing, session};
 use crate::backend::Listed;
 use crate::base::id::ID_LEN;
+use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
@@ -275,6 +276,10 @@ impl Chunks {
     /// When the index fails twice.
     pub fn find_alive(&self, ids: &[ChunkId]) -> Result<Vec<bool>> {
         self.ask(|inner| match &inner.alive {
+            Some(_) if !keeps(Rule::ListedPacks) => {
+                let places = inner.cache.index().find(ids)?;
+                Ok(places.iter().map(|places| !places.is_empty()).collect())
+            }
             Some(alive) => inner.cache.index().find_alive(ids, alive),
             None => Ok(vec![false; ids.len()]),
         })

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use super::access::list_names;
 use super::{Repository, damaged, is_missing};
+use crate::base::rules::{Rule, keeps};
 use crate::base::{Error, ErrorKind, PackId, Result};
 use crate::format::generation::Generation;
 use crate::format::name::Parsed;
@@ -63,7 +64,8 @@ impl GenerationView {
         let mut view = Self::default();
         for (number, steps) in steps {
             let is_decided = steps.contains(&GenerationStep::Doomed);
-            let matters = is_decided || steps.contains(&GenerationStep::Begin);
+            let has_begun = steps.contains(&GenerationStep::Begin) && keeps(Rule::BeginMarker);
+            let matters = is_decided || has_begun;
             let in_order = [GenerationStep::Doomed, GenerationStep::Candidates];
             for step in in_order.into_iter().filter(|step| matters && steps.contains(step)) {
                 match read_record(repository, number, step)? {

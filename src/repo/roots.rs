@@ -7,6 +7,7 @@ use super::parallel::ask_all;
 use super::snapshots::{Snapshots, read_decision};
 use super::{Repository, damaged, is_missing};
 use crate::backend::Listed;
+use crate::base::rules::{Rule, keeps};
 use crate::base::{Error, ErrorKind, Problems, Result, SessionId, Timestamp};
 use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Root, Seen, Snapshot};
@@ -54,12 +55,20 @@ impl Roots {
     /// is made meanwhile may be in it or not.
     fn try_read(repository: &Repository, problems: &Problems) -> Result<Option<Self>> {
         let mut found = Self::default();
-        let Snapshots { tombed, tombed_at, seen_by_tombed, .. } =
-            Snapshots::of_tombstones(repository, problems)?;
-        let sessions = read_sessions(repository)?;
+        let read_tombstones = || Snapshots::of_tombstones(repository, problems);
+        let tombstones = if keeps(Rule::TombstonesFirst) { Some(read_tombstones()?) } else { None };
+        let (sessions, decisions) = if keeps(Rule::SessionsFirst) {
+            let sessions = read_sessions(repository)?;
+            (sessions, read_decisions(repository)?)
+        } else {
+            let decisions = read_decisions(repository)?;
+            (read_sessions(repository)?, decisions)
+        };
+        let tombstones = tombstones.map_or_else(read_tombstones, Ok)?;
+        let Snapshots { tombed, tombed_at, seen_by_tombed, .. } = tombstones;
         let mut decided: HashSet<SessionId> = HashSet::new();
         let mut seen = seen_by_tombed;
-        for (name, id, decision) in read_decisions(repository)? {
+        for (name, id, decision) in decisions {
             decided.insert(id);
             match decision {
                 _ if tombed.contains(&id) => found.forgotten.push((name, tombed_at[&id])),
@@ -71,7 +80,7 @@ impl Roots {
             }
         }
         found.settled = decided.union(&tombed).copied().collect();
-        if missed(repository, &seen, &found.settled, problems)? {
+        if keeps(Rule::Seen) && missed(repository, &seen, &found.settled, problems)? {
             return Ok(None);
         }
         let mut last: HashMap<SessionId, Timestamp> = HashMap::new();

@@ -16,6 +16,7 @@ use super::generations::GenerationView;
 use super::snapshots::{Committed, read_decision};
 use super::{Repository, damaged, is_missing};
 use crate::backend::{BackendError, create_verified};
+use crate::base::rules::{Rule, keeps};
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::pack::Header;
 use crate::format::segment::{Fence, SegmentEntry, SegmentFrame, SegmentPack};
@@ -209,7 +210,9 @@ impl<'a> Session<'a> {
         let root = snapshot::Root { is_final: true, snapshot };
         let number = self.root_number.fetch_add(1, Ordering::Relaxed);
         let name = ObjectName::session(self.id, number);
-        self.create(&name, &self.repository.seal(&name, &root.encode()))?;
+        if keeps(Rule::PendingRoot) {
+            self.create(&name, &self.repository.seal(&name, &root.encode()))?;
+        }
         Ok(Stored(Root { snapshot: root.snapshot }))
     }
 
@@ -229,8 +232,8 @@ impl<'a> Session<'a> {
             .iter()
             .any(|pack| !self.first_look.endangered.contains(pack) && relies_on(pack));
         // Records between the two looks may have come and gone, and with them packs.
-        let gap = now.decided > self.first_look.decided.saturating_add(1);
-        if endangered || gap {
+        let gap = now.decided > self.first_look.decided.saturating_add(1) && keeps(Rule::Gap);
+        if (endangered || gap) && keeps(Rule::SecondLook) {
             return Ok(Recheck::Endangered);
         }
         Ok(Recheck::Sound(Box::new(Rechecked(root.0))))

@@ -3,6 +3,7 @@
 use super::Repository;
 use super::snapshots::{Committed, Snapshots};
 use crate::backend::{BackendError, create_verified};
+use crate::base::rules::{Rule, keeps};
 use crate::base::{Error, ErrorKind, Problems, Result, SessionId, Timestamp};
 use crate::format::ObjectName;
 use crate::format::snapshot::Seen;
@@ -22,6 +23,12 @@ pub fn put(
     time: Timestamp,
     reason: &str,
 ) -> Result<()> {
+    if !keeps(Rule::Tombstone) {
+        for committed in forgotten {
+            repository.backend().delete(&ObjectName::snapshot(committed.id))?;
+        }
+        return Ok(());
+    }
     for part in forgotten.chunks(SESSION_COUNT_MAX) {
         let sessions = part.iter().map(|committed| committed.id).collect();
         let seen = part.iter().flat_map(|c| c.snapshot.seen.iter().copied()).collect();

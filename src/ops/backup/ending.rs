@@ -2,6 +2,7 @@
 
 use super::epoch::LastEpoch;
 use super::{Made, Options};
+use crate::base::rules::{Rule, keeps};
 use crate::base::{Result, SegmentId, SessionId};
 use crate::format::snapshot::Snapshot;
 use crate::ops::writer::Writer;
@@ -52,7 +53,7 @@ impl Ending<'_> {
             return Ok(None);
         };
         // Files taken over without asking for their chunks rely on the parent being kept.
-        if let Some(parent) = self.parent.filter(|_| self.takes_over)
+        if let Some(parent) = self.parent.filter(|_| self.takes_over && keeps(Rule::ParentKept))
             && self.is_tombed(parent.id, run)?
         {
             return Ok(None);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use crate::base::rules::{Rule, keeps};
 use crate::base::{SegmentId, SessionId};
 use crate::format::snapshot::PathBytes;
 use crate::format::wire::Cursor;
@@ -35,7 +36,7 @@ pub(super) struct LastEpoch {
 impl LastEpoch {
     /// The rows that describe `parent`, if they may be taken over without asking for each chunk.
     pub(super) fn of_parent(chunks: &Chunks, parent: &Committed) -> Option<ParentRows> {
-        if chunks.is_degraded() {
+        if chunks.is_degraded() && keeps(Rule::ParentWhole) {
             return None;
         }
         let component = parent.snapshot.components.first()?;

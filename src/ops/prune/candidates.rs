@@ -7,6 +7,7 @@ use super::relocate::Relocation;
 use super::usage::{Usage, needed_of};
 use super::{Prune, Report};
 use crate::backend::Listed;
+use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, ErrorKind, PackId, Result, Timestamp};
 use crate::format::ObjectKind;
 use crate::format::name::Parsed;
@@ -147,6 +148,10 @@ impl Prune<'_> {
                 continue;
             }
             self.run.cancel.check()?;
+            if !keeps(Rule::HeaderRead) {
+                found.insert(id);
+                continue;
+            }
             match read_header(self.repository, id, len) {
                 Ok(header) => {
                     let frames = header.frames.iter();

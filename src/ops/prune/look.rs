@@ -5,10 +5,12 @@ use std::collections::HashSet;
 use super::Prune;
 use super::usage::needed_of;
 use crate::backend::{BackendError, create_verified};
+use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SessionId};
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::{ObjectKind, ObjectName};
 use crate::ops::marks::Marks;
+use crate::repo::chunks::Chunks;
 use crate::repo::reader::Reader;
 use crate::repo::roots::Roots;
 
@@ -23,9 +25,14 @@ impl Prune<'_> {
     /// order nothing that a root needs is stored too late to be found.
     pub(super) fn mark(&mut self, reader: &Reader<'_>, doomed: &HashSet<PackId>) -> Result<Roots> {
         for _ in 0..MARK_COUNT_MAX {
+            let list = |chunks: &Chunks| chunks.refresh().and_then(|()| chunks.list_packs(doomed));
+            if !keeps(Rule::RootsFirst) {
+                list(self.chunks)?;
+            }
             let roots = self.roots()?;
-            self.chunks.refresh()?;
-            self.chunks.list_packs(doomed)?;
+            if keeps(Rule::RootsFirst) {
+                list(self.chunks)?;
+            }
             self.run.problems.extend(self.chunks.take_problems());
             let Err(error) = self.marks.follow(reader, &roots.live, self.run) else {
                 return Ok(roots);
@@ -96,6 +103,9 @@ impl Prune<'_> {
 
     /// Decides that a session never ends. Its root counts until the next round.
     fn fence_off(&self, id: SessionId) -> Result<()> {
+        if !keeps(Rule::Fence) {
+            return Ok(self.repository.backend().delete(&ObjectName::session(id, 0))?);
+        }
         let name = ObjectName::snapshot(id);
         let reason = "it stored nothing for two weeks".to_owned();
         let abort = Decision::Abort { time: self.run.clock.now(), reason };

@@ -25,6 +25,7 @@ use self::usage::doomed;
 use super::marks::Marks;
 use super::{Run, closing_notices, open_chunks};
 use crate::backend::Listed;
+use crate::base::rules::{Rule, keeps};
 use crate::base::{Error, ErrorKind, PackId, Result, Timestamp};
 use crate::format::name::Parsed;
 use crate::format::{GenerationStep, ObjectKind};
@@ -141,7 +142,8 @@ impl Prune<'_> {
         let highest = rounds.last().map_or(0, |round| round.number);
         // The two last ones count. Whatever is older was carried out before the last one was named;
         // if it is there, a prune that slept for long has written it.
-        let old = rounds.iter().take_while(|round| round.number + 1 < highest).count();
+        let is_old = |round: &Round| round.number + 1 < highest && keeps(Rule::TwoRounds);
+        let old = rounds.iter().take_while(|round| is_old(round)).count();
         for round in rounds.drain(..old) {
             if !self.options.dry_run {
                 rounds::trim(self.repository, round.number)?;
@@ -150,7 +152,8 @@ impl Prune<'_> {
         if !self.options.dry_run {
             self.delete(&doomed_in(&rounds), report)?;
         }
-        if let Some(round) = rounds.last().filter(|round| round.doomed.is_none()) {
+        let is_open = |round: &&Round| round.doomed.is_none() && keeps(Rule::OneRound);
+        if let Some(round) = rounds.last().filter(is_open) {
             let candidates = round.candidates.iter().flatten().copied().collect();
             if self.options.dry_run {
                 return self.wait(round, &candidates, report).map(|()| false);
@@ -183,6 +186,9 @@ impl Prune<'_> {
     /// How many packs that were doomed before the last round are still there.
     fn left_of(&self, rounds: &[Round]) -> Result<Option<usize>> {
         let [before, _] = rounds else { return Ok(None) };
+        if !keeps(Rule::NothingLeft) {
+            return Ok(None);
+        }
         let doomed: HashSet<&PackId> = before.doomed.iter().flatten().collect();
         let left = self.listed_packs()?.into_keys().filter(|id| doomed.contains(id)).count();
         Ok((left > 0).then_some(left))
@@ -202,17 +208,25 @@ impl Prune<'_> {
         }
         self.run.cancel.check()?;
         let (repository, number) = (self.repository, round.number);
+        let reader = Reader::new(repository, self.chunks);
+        let too_early = match keeps(Rule::RootsAgain) {
+            true => None,
+            false => Some(self.mark(&reader, &HashSet::new())?),
+        };
         let time = self.run.clock.now();
         rounds::agree(repository, number, GenerationStep::Begin, &HashSet::new(), time)?;
         // Everything from here on was read after the beginning. A later round would mean that this
         // one is over, and that it is somebody else's turn.
         let rounds = rounds::read(repository)?;
-        if rounds.last().is_some_and(|last| last.number > number) {
+        let is_over = rounds.last().is_some_and(|last| last.number > number);
+        if is_over && keeps(Rule::LaterRound) {
             return Ok(false);
         }
         let earlier = doomed_in(&rounds);
-        let reader = Reader::new(repository, self.chunks);
-        let roots = self.mark(&reader, &earlier)?;
+        let roots = match too_early {
+            None => self.mark(&reader, &earlier)?,
+            Some(roots) => roots,
+        };
         let unindexed: HashSet<PackId> =
             self.chunks.unindexed_packs().into_iter().map(|(id, _)| id).collect();
         let (loose, indexed): (HashSet<PackId>, _) =
@@ -222,10 +236,13 @@ impl Prune<'_> {
         self.chunks.list_packs(&earlier.union(&decided).copied().collect())?;
         decided.extend(self.unindexed(&HashSet::new())?.intersection(&loose));
         let step = GenerationStep::Doomed;
-        let decided = rounds::agree(repository, number, step, &decided, time)?;
+        let agreed = rounds::agree(repository, number, step, &decided, time)?;
+        let decided = if keeps(Rule::OneDecision) { agreed } else { decided.into_iter().collect() };
         // A prune that slept since it looked may have written this where the true record was removed
         // long ago. Then two later rounds are there, and it means nothing.
-        if rounds::read(repository)?.last().is_some_and(|last| last.number > number + 1) {
+        let rounds = rounds::read(repository)?;
+        let has_slept = rounds.last().is_some_and(|last| last.number > number + 1);
+        if has_slept && keeps(Rule::TwoRounds) {
             rounds::trim(repository, number)?;
             return Ok(false);
         }

@@ -1,12 +1,13 @@
-//! Moves frames that are needed out of packs that mostly are not. They stay sealed as they are.
+//! Moves frames that are needed out of packs that mostly are not. They stay sealed as they are,
+//! unless most of a frame is not needed either.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::usage::{keeper, needed_of, pack_ids};
+use super::usage::{is_mostly_dead, keeper, needed_of, pack_ids};
 use crate::base::{ChunkId, ErrorKind, PackId, Result};
-use crate::format::DecodeError;
 use crate::format::pack::{FrameRecord, Header, PREFIX_LEN};
+use crate::format::{DecodeError, FrameKind};
 use crate::ops::Run;
 use crate::ops::marks::Marks;
 use crate::ops::repack::{Repacking, SEGMENT_PACK_COUNT};
@@ -38,7 +39,21 @@ pub(super) struct Moved {
 struct Emptied {
     id: PackId,
     header: Header,
-    wanted: Vec<usize>,
+    wanted: Vec<Wanted>,
+}
+
+/// A frame to be moved, with the places of those of its chunks that are needed.
+struct Wanted {
+    frame: usize,
+    chunks: Vec<usize>,
+}
+
+/// What is taken out of a pack.
+enum Taken {
+    /// A frame as it is.
+    Frame(SealedFrame),
+    /// A chunk of a frame that is mostly not needed.
+    Chunk(FrameKind, ChunkId, Vec<u8>),
 }
 
 impl Relocation<'_> {
@@ -56,10 +71,15 @@ impl Relocation<'_> {
             for pack in self.choose(part, marks, run)? {
                 run.cancel.check()?;
                 match self.read(&pack) {
-                    Ok(frames) => {
-                        for frame in frames {
-                            moved.bytes += frame.bytes.len() as u64;
-                            repacking.push(frame)?;
+                    Ok(taken) => {
+                        for taken in taken {
+                            moved.bytes += taken.len();
+                            match taken {
+                                Taken::Frame(frame) => repacking.push(frame)?,
+                                Taken::Chunk(kind, id, raw) => {
+                                    repacking.push_chunk(kind, id, &raw)?;
+                                }
+                            }
                         }
                         moved.packs.insert(pack.id);
                     }
@@ -107,19 +127,22 @@ impl Relocation<'_> {
             Ok(kept)
         })?;
         let emptied = headers.into_iter().map(|(id, header)| {
-            let is_wanted = |frame: &FrameRecord| {
-                frame.chunks.iter().any(|chunk| kept.contains(&(id, chunk.id)))
+            let wanted = |(frame, record): (usize, &FrameRecord)| {
+                let chunks = record.chunks.iter().enumerate();
+                let is_kept = |chunk: &ChunkId| kept.contains(&(id, *chunk));
+                let chunks = chunks.filter(|(_, chunk)| is_kept(&chunk.id)).map(|(no, _)| no);
+                Wanted { frame, chunks: chunks.collect() }
             };
-            let frames = header.frames.iter().enumerate();
-            let wanted = frames.filter(|(_, frame)| is_wanted(frame)).map(|(no, _)| no).collect();
+            let frames = header.frames.iter().enumerate().map(wanted);
+            let wanted = frames.filter(|wanted| !wanted.chunks.is_empty()).collect();
             Emptied { id, header, wanted }
         });
         Ok(emptied.collect())
     }
 
-    /// The frames of a pack that are wanted. Each is opened and its chunks are compared with their
-    /// ids, so that damage is not carried on under the name of a sound pack.
-    fn read(&self, pack: &Emptied) -> Result<Vec<SealedFrame>> {
+    /// What is wanted of a pack. Each frame is opened and its chunks are compared with their ids, so
+    /// that damage is not carried on under the name of a sound pack.
+    fn read(&self, pack: &Emptied) -> Result<Vec<Taken>> {
         let keyring = self.repository.keyring();
         let refuse = |error| damaged_pack(&pack.id, error);
         let mut end = PREFIX_LEN as u64;
@@ -136,12 +159,13 @@ impl Relocation<'_> {
         let (Some(first), Some(last)) = (pack.wanted.first(), pack.wanted.last()) else {
             return Ok(Vec::new());
         };
-        let start = places[*first].start;
-        let sealed = self.reader.fetch_range(&pack.id, start..places[*last].end)?;
-        let mut frames = Vec::with_capacity(pack.wanted.len());
-        for no in &pack.wanted {
-            let record = pack.header.frames[*no].clone();
-            let place = (places[*no].start - start) as usize..(places[*no].end - start) as usize;
+        let start = places[first.frame].start;
+        let sealed = self.reader.fetch_range(&pack.id, start..places[last.frame].end)?;
+        let mut taken = Vec::with_capacity(pack.wanted.len());
+        for wanted in &pack.wanted {
+            let record = pack.header.frames[wanted.frame].clone();
+            let place = &places[wanted.frame];
+            let place = (place.start - start) as usize..(place.end - start) as usize;
             let bytes = &sealed.bytes()[place];
             let origin = pack.header.origins.get(record.origin as usize);
             let origin = origin.ok_or_else(|| refuse(DecodeError::Inconsistent))?;
@@ -149,15 +173,33 @@ impl Relocation<'_> {
             let shape = FrameShape { origin, kind, codec, raw_len };
             let raw = frame::open(keyring, &shape, bytes).map_err(refuse)?;
             let mut rest = &raw[..];
+            let mut chunks = Vec::with_capacity(record.chunks.len());
             for chunk in &record.chunks {
                 let split = rest.split_at_checked(chunk.len as usize);
                 let (chunk_raw, tail) = split.ok_or_else(|| refuse(DecodeError::Inconsistent))?;
                 frame::verify(keyring, kind, &chunk.id, chunk_raw).map_err(refuse)?;
+                chunks.push((chunk.id, chunk_raw));
                 rest = tail;
             }
+            let needed = wanted.chunks.iter().map(|no| chunks[*no]);
+            let needed_len = needed.clone().map(|(_, raw)| raw.len() as u64).sum();
+            if is_mostly_dead(needed_len, raw_len) {
+                taken.extend(needed.map(|(id, raw)| Taken::Chunk(kind, id, raw.to_vec())));
+                continue;
+            }
             let origin = keyring.session(origin).map_err(refuse)?;
-            frames.push(SealedFrame { bytes: bytes.to_vec(), record, origin });
+            taken.push(Taken::Frame(SealedFrame { bytes: bytes.to_vec(), record, origin }));
         }
-        Ok(frames)
+        Ok(taken)
+    }
+}
+
+impl Taken {
+    /// Bytes that it takes, about.
+    fn len(&self) -> u64 {
+        match self {
+            Self::Frame(frame) => frame.bytes.len() as u64,
+            Self::Chunk(_, _, raw) => raw.len() as u64,
+        }
     }
 }

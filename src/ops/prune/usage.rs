@@ -2,8 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
+use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, PackId, Result};
-use crate::index::{Alive, Index, PackNo, Place};
+use crate::index::{Alive, FramePlace, Index, PackNo, Place};
 use crate::ops::marks::Marks;
 use crate::repo::chunks::Chunks;
 
@@ -18,27 +19,32 @@ pub(super) struct PackUse {
     pub(super) len: u64,
     /// Raw bytes of its frames.
     pub(super) raw_bytes: u64,
-    /// Raw bytes of the frames with a chunk for which it is the pack to keep: of several copies one
-    /// counts, and a frame is moved as a whole.
+    /// Raw bytes that would be moved out of it. Of several copies of a chunk one counts; a frame
+    /// moves as a whole unless most of it is not needed.
     pub(super) live_bytes: u64,
 }
 
-/// Frames of one pack, a bit each.
+/// Needed bytes of each frame of a pack.
 #[derive(Default)]
-struct Frames(Vec<u64>);
+struct Frames(Vec<u32>);
 
 impl Frames {
-    fn add(&mut self, frame: u32) {
-        let word = frame as usize / 64;
-        if word >= self.0.len() {
-            self.0.resize(word + 1, 0);
+    fn add(&mut self, place: &Place) {
+        let frame = place.frame as usize;
+        if frame >= self.0.len() {
+            self.0.resize(frame + 1, 0);
         }
-        self.0[word] |= 1 << (frame % 64);
+        self.0[frame] = self.0[frame].saturating_add(place.len);
     }
 
-    fn has(&self, frame: u32) -> bool {
-        self.0.get(frame as usize / 64).is_some_and(|word| word & (1 << (frame % 64)) != 0)
+    fn needed(&self, frame: usize) -> u64 {
+        self.0.get(frame).copied().unwrap_or(0).into()
     }
+}
+
+/// Whether so little of a frame is needed that what is left of it is sealed anew.
+pub(super) fn is_mostly_dead(needed: u64, raw_len: u32) -> bool {
+    2 * needed < u64::from(raw_len)
 }
 
 /// What is needed, pack by pack.
@@ -63,7 +69,7 @@ impl Usage {
                 for (id, places) in batch.iter().zip(index.find(batch)?) {
                     match keeper(&places, &ids) {
                         Some(place) => {
-                            live.entry(place.pack).or_default().add(place.frame);
+                            live.entry(place.pack).or_default().add(place);
                         }
                         None if lost.len() < LOST_COUNT_MAX => lost.push(*id),
                         None => {}
@@ -74,14 +80,16 @@ impl Usage {
             let mut packs = Vec::with_capacity(ids.len());
             for (no, (id, len)) in &ids {
                 let record = index.pack(*no)?;
-                let frames = || record.frames.iter().map(|frame| u64::from(frame.raw_len));
-                let raw_bytes = frames().sum();
+                let raw_bytes = record.frames.iter().map(|frame| u64::from(frame.raw_len)).sum();
                 let live = live.get(no);
-                let live_bytes = frames()
-                    .zip(0..)
-                    .filter(|(_, frame)| live.is_some_and(|live| live.has(*frame)))
-                    .map(|(len, _)| len)
-                    .sum();
+                let moves = |(no, frame): (usize, &FramePlace)| {
+                    let needed = live.map_or(0, |live| live.needed(no));
+                    match needed == 0 || is_mostly_dead(needed, frame.raw_len) {
+                        true => needed,
+                        false => frame.raw_len.into(),
+                    }
+                };
+                let live_bytes = record.frames.iter().enumerate().map(moves).sum();
                 packs.push(PackUse { id: *id, len: *len, raw_bytes, live_bytes });
             }
             packs.sort_unstable_by_key(|pack| pack.id);
@@ -106,6 +114,10 @@ pub(super) fn doomed(
         marks.batches(&mut |batch| {
             for places in index.find(batch)? {
                 let holders = || places.iter().filter_map(|place| Some(ids.get(&place.pack)?.0));
+                let are_several = holders().nth(1).is_some();
+                if are_several && !keeps(Rule::LastCopy) {
+                    continue;
+                }
                 if holders().all(|id| candidates.contains(&id) && !kept.contains(&id)) {
                     kept.extend(holders().min());
                 }

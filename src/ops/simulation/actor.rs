@@ -134,7 +134,7 @@ impl Actor {
         // What a clock that is off makes of times is no fault.
         problems.retain(|problem| !problem.message.contains("later than now"));
         if let Err(error) = &result {
-            self.world.note(self.me, &format!("fails: {error} {:?}", error.source));
+            self.world.note(self.me, || format!("fails: {error} {:?}", error.source));
         }
         match result {
             _ if client.is_dead() => Said::Nothing,
@@ -181,14 +181,14 @@ impl Actor {
             skip_if_unchanged: self.below(8) == 0,
             ..backup::Options::default()
         };
-        self.world.note(self.me, "backup");
+        self.world.note(self.me, || "backup".to_owned());
         let said = self.run(|repository, run| backup::backup(repository, &options, run));
         let Some(report) = self.settle("backup", said) else { return };
         self.tally.taken_over += u64::from(report.parent.is_some());
         match report.made {
             Made::Snapshot(id) => {
                 self.tally.commits += 1;
-                self.world.note(self.me, &format!("made {}", id.short()));
+                self.world.note(self.me, || format!("made {}", id.short()));
                 self.acknowledge(id);
             }
             Made::Unchanged | Made::Nothing => {}
@@ -210,7 +210,7 @@ impl Actor {
 
     fn prune(&mut self) {
         let grace = self.world.baton.dice(|dice| *dice.pick(&GRACES));
-        self.world.note(self.me, &format!("prune, grace {grace}"));
+        self.world.note(self.me, || format!("prune, grace {grace}"));
         self.prune_with(grace);
     }
 
@@ -241,7 +241,7 @@ impl Actor {
     fn forget(&mut self) {
         let Some((id, _)) = self.pick_live() else { return };
         self.tally.forgets += 1;
-        self.world.note(self.me, &format!("forget {}", id.short()));
+        self.world.note(self.me, || format!("forget {}", id.short()));
         let options = forget::Options {
             words: vec![id.to_hex()],
             filter: Filter::default(),
@@ -272,7 +272,7 @@ impl Actor {
         }
         let id = forgotten[self.below(forgotten.len() as u64) as usize];
         self.tally.unforgets += 1;
-        self.world.note(self.me, &format!("unforget {}", id.short()));
+        self.world.note(self.me, || format!("unforget {}", id.short()));
         let options = unforget::Options {
             words: vec![id.to_hex()],
             cache_dir: None,
@@ -300,7 +300,7 @@ impl Actor {
     fn restore(&mut self) {
         let Some((id, tree)) = self.pick_live() else { return };
         self.tally.restores += 1;
-        self.world.note(self.me, &format!("restore {}", id.short()));
+        self.world.note(self.me, || format!("restore {}", id.short()));
         let said = self.run(|repository, _| read(repository, id));
         if !self.is_tombed(id)
             && let Some(found) = self.settle("restore", said)
@@ -313,7 +313,7 @@ impl Actor {
     /// Checks everything; nothing may be found, unless something was forgotten meanwhile.
     pub(super) fn check(&mut self, read_data: bool) {
         self.tally.checks += 1;
-        self.world.note(self.me, "check");
+        self.world.note(self.me, || "check".to_owned());
         let tombed = || self.world.oracle.lock().expect("not poisoned").tombed.len();
         let before = tombed();
         let options = check::Options { read_data, cache_dir: None, max_memory: 64 << 20 };

@@ -52,7 +52,6 @@ pub(super) struct Outcome {
     pub(super) requests: u64,
     pub(super) decided: u64,
     pub(super) deleted_packs: u64,
-    pub(super) digest: [u8; 32],
     /// Every request, if somebody wants to read it.
     pub(super) log: String,
 }
@@ -115,14 +114,13 @@ impl Stage {
             requests: baton.steps(),
             decided: oracle.decided,
             deleted_packs: oracle.deleted_packs,
-            digest: world.digest(),
             log: world.log(),
         }
     }
 
     /// Nobody writes any more and nothing fails: three prunes later only what is needed is left.
     fn calm(&self, world: &Arc<World>, seed: u64) {
-        world.note(90, "calm");
+        world.note(90, || "calm".to_owned());
         world.apply_due(u64::MAX);
         let treatment =
             Treatment { faults: Faults::default(), killed: 0, task_count: 0, off: None };

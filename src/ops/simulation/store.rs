@@ -116,7 +116,7 @@ impl Client {
         let baton = &self.world.baton;
         if baton.dice(|dice| dice.falls(SLEEP_IN_THOUSAND)) {
             let seconds = baton.dice(|dice| *dice.pick(&SLEEPS));
-            self.world.note(self.me, &format!("sleeps {seconds} s"));
+            self.world.note(self.me, || format!("sleeps {seconds} s"));
             baton.sleep(self.me, seconds);
         }
         let step = baton.pass(self.me);
@@ -134,7 +134,7 @@ impl Client {
         let is_fault = !matches!(fate, Fate::Happens);
         self.fault_count.fetch_add(u64::from(is_fault), Ordering::Relaxed);
         let killed = if is_last { " killed" } else { "" };
-        self.world.note(self.me, &format!("{at}{}{killed}", fate.mark()));
+        self.world.note(self.me, || format!("{at}{}{killed}", fate.mark()));
         Ok(fate)
     }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use super::actor::Tally;
 use super::schedule::Stage;
+use crate::base::rules::ALL;
 
 /// Schedules in CI.
 const COUNT: u64 = 10_000;
@@ -79,10 +80,33 @@ fn a_seed_goes_the_same_way_twice() {
     let stage = Stage::new(dir.path());
     for seed in 0..40 {
         let [first, second] = [(); 2].map(|()| stage.play(seed, None, true));
-        if first.digest != second.digest {
+        if first.log != second.log {
             let lines = first.log.lines().zip(second.log.lines());
             let differing = lines.enumerate().find(|(_, (one, other))| one != other);
             panic!("seed {seed}: {differing:?}");
         }
+    }
+}
+
+/// Searches for seeds in which something goes wrong without a rule, for those who add one.
+#[test]
+#[ignore = "a search, not a test"]
+fn find_seeds_that_need_a_rule() {
+    let dir = scratch();
+    let wanted = std::env::var("PARADOS_SIMULATION_RULE").unwrap_or_default();
+    let (first, count) =
+        (number(FIRST_VARIABLE).unwrap_or(0), number(COUNT_VARIABLE).unwrap_or(COUNT));
+    let stage = Stage::new(dir.path());
+    for rule in ALL {
+        if !wanted.is_empty() && !wanted.split(',').any(|name| name == format!("{rule:?}")) {
+            continue;
+        }
+        let started = Instant::now();
+        let found = (first..first + count).find_map(|seed| {
+            let what = stage.play(seed, Some(rule), false).violation?;
+            Some((seed, what))
+        });
+        let line = format!("{rule:?}: {found:?} {} ms\n", started.elapsed().as_millis());
+        std::io::stdout().write_all(line.as_bytes()).unwrap();
     }
 }

@@ -34,8 +34,6 @@ pub(super) struct World {
     violation: Mutex<Option<String>>,
     /// Every request, when somebody wants to read it.
     log: Option<Mutex<String>>,
-    /// Stands for every request, in their order.
-    digest: Mutex<blake3::Hasher>,
 }
 
 impl World {
@@ -56,7 +54,6 @@ impl World {
             is_over: AtomicBool::new(false),
             violation: Mutex::default(),
             log: is_told.then(Mutex::default),
-            digest: Mutex::default(),
             baton,
         })
     }
@@ -76,7 +73,7 @@ impl World {
         self.is_over.store(true, Ordering::Relaxed);
         let mut first = self.violation.lock().expect("not poisoned");
         if first.is_none() {
-            self.note(99, &format!("VIOLATION {what}"));
+            self.note(99, || format!("VIOLATION {what}"));
             *first = Some(what);
         }
     }
@@ -86,24 +83,17 @@ impl World {
     }
 
     /// Writes down what an actor does.
-    pub(super) fn note(&self, actor: usize, what: &str) {
-        let mut digest = self.digest.lock().expect("not poisoned");
-        digest.update(&(actor as u64).to_le_bytes());
-        digest.update(what.as_bytes());
+    pub(super) fn note(&self, actor: usize, what: impl FnOnce() -> String) {
         if let Some(log) = &self.log {
             let mut log = log.lock().expect("not poisoned");
-            writeln!(log, "{:>6} {actor}: {what}", self.baton.steps()).expect("memory is there");
+            let step = self.baton.steps();
+            writeln!(log, "{step:>6} {actor}: {}", what()).expect("memory is there");
         }
     }
 
     /// Everything that was written down.
     pub(super) fn log(&self) -> String {
         self.log.as_ref().map(|log| log.lock().expect("not poisoned").clone()).unwrap_or_default()
-    }
-
-    /// Differs between two schedules in which anything was asked for in another order.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        *self.digest.lock().expect("not poisoned").finalize().as_bytes()
     }
 
     /// What a request does, which the oracle looks at before anybody else.
@@ -143,7 +133,7 @@ impl World {
             match late.pop() {
                 Some(std::cmp::Reverse((due, effect))) if due <= step => {
                     drop(late);
-                    self.note(98, &format!("late {}", effect.name()));
+                    self.note(98, || format!("late {}", effect.name()));
                     self.apply(effect);
                 }
                 Some(later) => return late.push(later),
