@@ -41,10 +41,25 @@ const YEAR: i64 = 365 * 86_400;
 /// How long a prune waits before it decides, in seconds.
 const GRACES: [i64; 5] = [0, 0, 0, 60, 86_400];
 
+/// What actors do, in percent; the rest is checking.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mix {
+    pub(super) backup: u64,
+    pub(super) prune: u64,
+    pub(super) forget: u64,
+    pub(super) unforget: u64,
+    pub(super) restore: u64,
+}
+
 /// How a schedule treats its actors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Treatment {
+    pub(super) mix: Mix,
     pub(super) faults: Faults,
+    /// Of a thousand requests so many suspend their actor.
+    pub(super) sleeps: u64,
+    /// Of a thousand clients so many do not see one of the snapshots.
+    pub(super) hides: u64,
     /// Of a thousand clients so many are killed.
     pub(super) killed: u64,
     /// Things that an actor does.
@@ -76,13 +91,15 @@ pub(super) struct Actor {
     pub(super) dir: PathBuf,
     cache: Kept,
     tree: Tree,
+    /// The last snapshot that it made.
+    newest: Option<SessionId>,
     pub(super) tally: Tally,
 }
 
 impl Actor {
     pub(super) fn new(me: usize, world: Arc<World>, treatment: Treatment, dir: PathBuf) -> Self {
         let (cache, tree, tally) = (Kept::default(), Tree::new(), Tally::default());
-        Self { me, world, treatment, dir, cache, tree, tally }
+        Self { me, world, treatment, dir, cache, tree, newest: None, tally }
     }
 
     /// Does what the dice say, until its tasks are done or something was lost.
@@ -92,13 +109,25 @@ impl Actor {
             if self.world.is_over() {
                 break;
             }
-            match self.below(100) {
-                0..45 => self.back_up(),
-                45..75 => self.prune(),
-                75..85 => self.forget(),
-                85..89 => self.unforget(),
-                89..98 => self.restore(),
-                _ => self.check(false),
+            let Mix { backup, prune, forget, unforget, restore } = self.treatment.mix;
+            let mut number = self.below(100);
+            let mut falls = |share: u64| {
+                let falls = number < share;
+                number = number.saturating_sub(share);
+                falls
+            };
+            if falls(backup) {
+                self.back_up();
+            } else if falls(prune) {
+                self.prune();
+            } else if falls(forget) {
+                self.forget();
+            } else if falls(unforget) {
+                self.unforget();
+            } else if falls(restore) {
+                self.restore();
+            } else {
+                self.check(false);
             }
         }
         self.world.baton.end(self.me);
@@ -114,7 +143,7 @@ impl Actor {
             true => 1 + self.below(LIFE_MAX),
             false => u64::MAX,
         };
-        let client = Client::new(&self.world, self.me, self.treatment.faults, life);
+        let client = Client::new(&self.world, self.me, &self.treatment, life);
         let ahead = self.world.baton.dice(|dice| *dice.pick(&YEARS_OFF)) * YEAR;
         let clock = SkewedClock { baton: Arc::clone(&self.world.baton), ahead };
         let (problems, progress, cancel) =
@@ -190,6 +219,7 @@ impl Actor {
                 self.tally.commits += 1;
                 self.world.note(self.me, || format!("made {}", id.short()));
                 self.acknowledge(id);
+                self.newest = Some(id);
             }
             Made::Unchanged | Made::Nothing => {}
         }
@@ -239,7 +269,8 @@ impl Actor {
     }
 
     fn forget(&mut self) {
-        let Some((id, _)) = self.pick_live() else { return };
+        let newest = self.newest.filter(|id| !self.is_tombed(*id) && self.below(2) == 0);
+        let Some(id) = newest.or_else(|| self.pick_live().map(|(id, _)| id)) else { return };
         self.tally.forgets += 1;
         self.world.note(self.me, || format!("forget {}", id.short()));
         let options = forget::Options {
@@ -331,6 +362,7 @@ impl Actor {
         if let Some(first) = report.findings.first()
             && !tombed_since(before, &self.world)
             && self.treatment.faults.is_none()
+            && self.treatment.hides == 0
         {
             self.world.violated(format!("check finds {first:?}"));
         }

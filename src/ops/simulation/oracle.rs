@@ -33,6 +33,8 @@ type Frames = Vec<HashSet<ChunkId>>;
 /// A snapshot that was committed.
 pub(super) struct Known {
     pub(super) tree: Tree,
+    /// Others that its writer has seen.
+    pub(super) seen: Vec<SessionId>,
     needs: HashSet<ChunkId>,
 }
 
@@ -205,7 +207,8 @@ impl Oracle {
     /// Reads a snapshot as somebody would who restores it.
     fn read(&self, snapshot: &Snapshot) -> Watched<Known> {
         let reader = Reader::new(&self.repository, &self.chunks);
-        let mut known = Known { tree: Tree::new(), needs: HashSet::new() };
+        let seen = snapshot.seen.iter().map(|seen| seen.session).collect();
+        let mut known = Known { tree: Tree::new(), seen, needs: HashSet::new() };
         for component in &snapshot.components {
             walk(&reader, component.root.as_ref(), "", &mut known)?;
         }
@@ -330,7 +333,7 @@ pub(super) fn walk(
 
 /// What a reader finds of a snapshot.
 pub(super) fn tree_of(reader: &Reader<'_>, snapshot: &Snapshot) -> Watched<Tree> {
-    let mut known = Known { tree: Tree::new(), needs: HashSet::new() };
+    let mut known = Known { tree: Tree::new(), seen: Vec::new(), needs: HashSet::new() };
     for component in &snapshot.components {
         walk(reader, component.root.as_ref(), "", &mut known)?;
     }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use super::actor::{Actor, Tally, Treatment};
+use super::actor::{Actor, Mix, Tally, Treatment};
 use super::baton::{Baton, Dice};
 use super::secret;
 use super::store::Faults;
@@ -20,8 +20,29 @@ use crate::repo::access::Creation;
 
 /// Most actors of a schedule.
 pub(super) const ACTOR_COUNT_MAX: usize = 4;
-/// Most things that each of them does.
-const TASK_COUNT_MAX: u64 = 4;
+/// What schedules are like: as in life; full of prunes and sleep; full of second thoughts; with a
+/// store that hides things.
+const MOODS: [Mood; 6] = [
+    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, task_count: 4 },
+    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, task_count: 4 },
+    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, task_count: 4 },
+    Mood { mix: mix(30, 55, 10, 2, 2), sleeps: 25, hides: 0, task_count: 6 },
+    Mood { mix: mix(35, 25, 22, 16, 2), sleeps: 8, hides: 0, task_count: 5 },
+    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 150, task_count: 4 },
+];
+
+struct Mood {
+    mix: Mix,
+    sleeps: u64,
+    hides: u64,
+    /// Most things that each actor does.
+    task_count: u64,
+}
+
+const fn mix(backup: u64, prune: u64, forget: u64, unforget: u64, restore: u64) -> Mix {
+    Mix { backup, prune, forget, unforget, restore }
+}
+
 /// Seconds after which sessions of which nothing was heard are held for dead, and a day more.
 const LONG: u64 = 15 * 86_400;
 
@@ -74,10 +95,14 @@ impl Stage {
     pub(super) fn play(&self, seed: u64, off: Option<Rule>, is_told: bool) -> Outcome {
         let mut dice = Dice::new(seed);
         let count = 2 + dice.below(ACTOR_COUNT_MAX as u64 - 1) as usize;
+        let mood = dice.pick(&MOODS);
         let treatment = Treatment {
+            mix: mood.mix,
             faults: faults(&mut dice),
+            sleeps: mood.sleeps,
+            hides: mood.hides,
             killed: *dice.pick(&[0, 200, 500]),
-            task_count: 1 + dice.below(TASK_COUNT_MAX),
+            task_count: 1 + dice.below(mood.task_count),
             off,
         };
         let baton = Baton::new(dice.below(u64::MAX), count);
@@ -122,8 +147,15 @@ impl Stage {
     fn calm(&self, world: &Arc<World>, seed: u64) {
         world.note(90, || "calm".to_owned());
         world.apply_due(u64::MAX);
-        let treatment =
-            Treatment { faults: Faults::default(), killed: 0, task_count: 0, off: None };
+        let treatment = Treatment {
+            mix: MOODS[0].mix,
+            faults: Faults::default(),
+            sleeps: 0,
+            hides: 0,
+            killed: 0,
+            task_count: 0,
+            off: None,
+        };
         let me = 0;
         world.baton.resume(me);
         let mut actor = Actor::new(me, Arc::clone(world), treatment, self.dir.join("calm"));

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::actor::Treatment;
 use super::world::{Effect, World};
 use crate::backend::error::{At, BackendError};
 use crate::backend::{Backend, Junk, Listed, Location, Probe, Put, Verb};
@@ -17,8 +18,6 @@ use crate::seal::Sealed;
 const PAGE_COUNT: usize = 4;
 /// Requests after which one that timed out may still take effect.
 const LATE_MAX: u64 = 600;
-/// Of a thousand requests so many suspend their actor.
-const SLEEP_IN_THOUSAND: u64 = 4;
 /// How long, in seconds: from one second to 90 days.
 const SLEEPS: [u64; 6] = [1, 60, 3600, 86_400, 12 * 86_400, 90 * 86_400];
 
@@ -52,7 +51,9 @@ impl Faults {
 pub(super) struct Client {
     world: Arc<World>,
     me: usize,
-    faults: Faults,
+    treatment: Treatment,
+    /// A snapshot that the store does not show to it.
+    hidden: Option<ObjectName>,
     /// Requests until it is killed.
     left: AtomicU64,
     is_dead: AtomicBool,
@@ -87,14 +88,22 @@ impl Fate {
 
 impl Client {
     /// A client that is killed after so many requests.
-    pub(super) fn new(world: &Arc<World>, me: usize, faults: Faults, life: u64) -> Arc<Self> {
+    pub(super) fn new(
+        world: &Arc<World>,
+        me: usize,
+        treatment: &Treatment,
+        life: u64,
+    ) -> Arc<Self> {
+        let hides = world.baton.dice(|dice| dice.falls(treatment.hides));
+        let hidden = if hides { world.any_seen_snapshot() } else { None };
         Arc::new(Self {
             world: Arc::clone(world),
             me,
-            faults,
+            treatment: *treatment,
+            fault_count: AtomicU64::new(u64::from(hidden.is_some())),
+            hidden,
             left: AtomicU64::new(life),
             is_dead: AtomicBool::new(false),
-            fault_count: AtomicU64::new(0),
         })
     }
 
@@ -114,7 +123,7 @@ impl Client {
             return Err(other(at, "the process was killed"));
         }
         let baton = &self.world.baton;
-        if baton.dice(|dice| dice.falls(SLEEP_IN_THOUSAND)) {
+        if baton.dice(|dice| dice.falls(self.treatment.sleeps)) {
             let seconds = baton.dice(|dice| *dice.pick(&SLEEPS));
             self.world.note(self.me, || format!("sleeps {seconds} s"));
             baton.sleep(self.me, seconds);
@@ -139,7 +148,7 @@ impl Client {
     }
 
     fn fate(&self, dice: &mut super::baton::Dice) -> Fate {
-        let Faults { lost, unheard, late, refused, flipped, full, torn } = self.faults;
+        let Faults { lost, unheard, late, refused, flipped, full, torn } = self.treatment.faults;
         let mut number = dice.below(1000);
         for (rate, fate) in [
             (lost, Fate::Lost),
@@ -218,8 +227,11 @@ impl Backend for Client {
     }
 
     fn get(&self, name: &ObjectName) -> Result<Sealed, BackendError> {
-        let (sealed, is_flipped) =
-            self.look(&self.at(Verb::Get, name), || self.world.memory.get(name))?;
+        let at = self.at(Verb::Get, name);
+        let (sealed, is_flipped) = self.look(&at, || match self.hidden.as_ref() == Some(name) {
+            true => Err(BackendError::NotFound { at: Box::new(at.clone()) }),
+            false => self.world.memory.get(name),
+        })?;
         Ok(if is_flipped { flip(&sealed) } else { sealed })
     }
 
@@ -244,6 +256,7 @@ impl Backend for Client {
             let (page, _) = self.look(&at, || {
                 let mut page = Vec::new();
                 self.world.memory.list(kind, &mut |found| page.extend(found.ok()))?;
+                page.retain(|listed: &Listed| Some(&listed.name) != self.hidden.as_ref());
                 page.retain(|listed: &Listed| {
                     last.as_ref().is_none_or(|last| listed.name.as_str() > last.as_str())
                 });

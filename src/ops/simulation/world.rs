@@ -1,6 +1,6 @@
 //! What all actors of a schedule share: the objects, the time, and who notices what is lost.
 
-use std::collections::BinaryHeap;
+use std::collections::{BTreeSet, BinaryHeap};
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,6 +61,20 @@ impl World {
     /// The time of the store.
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// The name of a snapshot that is there, and that some writer has seen.
+    pub(super) fn any_seen_snapshot(&self) -> Option<ObjectName> {
+        let oracle = self.oracle.lock().expect("not poisoned");
+        let seen: BTreeSet<_> = oracle.live().flat_map(|(_, known)| &known.seen).collect();
+        let live = oracle.live().filter(|(id, _)| seen.contains(id));
+        let names: Vec<_> = live.map(|(id, _)| ObjectName::snapshot(*id)).collect();
+        drop(oracle);
+        if names.is_empty() {
+            None
+        } else {
+            Some(self.baton.dice(|dice| dice.pick(&names).clone()))
+        }
     }
 
     /// Whether the schedule is over because something must never have happened.
