@@ -5,7 +5,10 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::path::{Path, PathBuf};
 
+use zeroize::{Zeroize, Zeroizing};
+
 use super::error::BackendError;
+use crate::base::SecretText;
 
 /// Where a repository is.
 ///
@@ -14,8 +17,11 @@ use super::error::BackendError;
 #[derive(Clone)]
 pub struct Location {
     place: Place,
-    secrets: BTreeMap<String, String>,
+    secrets: Secrets,
 }
+
+/// Credentials by parameter name.
+pub(super) type Secrets = BTreeMap<String, SecretText>;
 
 /// What a location names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -116,6 +122,10 @@ impl Location {
             text.split_once("://").map(|(scheme, _)| scheme).filter(|s| !s.contains('/'))
         });
         match scheme {
+            // Credentials may stand where a scheme should.
+            Some(scheme) if !scheme.bytes().all(|b| b.is_ascii_alphanumeric()) => {
+                Err(usage("what stands before :// is no kind of location we know"))
+            }
             Some(scheme) => Err(usage(&format!("{scheme:?} is no kind of location we know"))),
             None => Self::local(Path::new(text)),
         }
@@ -141,7 +151,7 @@ impl Location {
     }
 
     fn plain(place: Place) -> Self {
-        Self { place, secrets: BTreeMap::new() }
+        Self { place, secrets: Secrets::new() }
     }
 
     /// What it names.
@@ -160,8 +170,13 @@ impl Location {
         }
     }
 
-    /// Credentials that were part of the text, by parameter name.
-    pub(super) fn secrets(&self) -> &BTreeMap<String, String> {
+    /// Whether credentials were part of the text.
+    pub fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
+    /// Credentials that were part of the text.
+    pub(super) fn secrets(&self) -> &Secrets {
         &self.secrets
     }
 }
@@ -248,7 +263,8 @@ fn bucket_or_restic(
     let (mut bucket, secrets) = match (rest.strip_prefix("//"), rest.split_once(':')) {
         (Some(url), _) => bucket_url(known, url)?,
         (None, Some((name, prefix))) => {
-            bucket_url(known, &format!("{name}/{}", prefix.trim_start_matches('/')))?
+            let url = [name, "/", prefix.trim_start_matches('/')].concat();
+            bucket_url(known, SecretText::from(url).expose())?
         }
         (None, None) => return Err(usage("write the bucket as in gs://bucket/prefix")),
     };
@@ -258,14 +274,12 @@ fn bucket_or_restic(
     Ok(Location { place: place(bucket), secrets })
 }
 
-type Secrets = BTreeMap<String, String>;
-
 /// `[user:password@]bucket[/prefix][?key=value&…]`.
 fn bucket_url(known: &Known, url: &str) -> Result<(Bucket, Secrets), BackendError> {
     let (path, query) = url.split_once('?').unwrap_or((url, ""));
     let (authority, prefix) = path.split_once('/').unwrap_or((path, ""));
     let mut parameters = BTreeMap::new();
-    let mut secrets = BTreeMap::new();
+    let mut secrets = Secrets::new();
     let name = match authority.rsplit_once('@') {
         Some((userinfo, name)) => {
             take_userinfo(known, userinfo, &mut parameters, &mut secrets)?;
@@ -278,12 +292,14 @@ fn bucket_url(known: &Known, url: &str) -> Result<(Bucket, Secrets), BackendErro
         return Err(usage("the bucket has no name, or a name with forbidden characters"));
     }
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let value = percent_decode(value)?;
+        // Without a name it may be the rest of a credential that contains `&`.
+        let Some((key, value)) = pair.split_once('=') else {
+            return Err(usage("a parameter is written as in region=eu-west-1"));
+        };
         if known.public.contains(&key) {
-            parameters.insert(key.to_owned(), value);
+            parameters.insert(key.to_owned(), percent_decode(value)?);
         } else if known.secret.contains(&key) {
-            secrets.insert(key.to_owned(), value);
+            secrets.insert(key.to_owned(), percent_decode(value)?.into());
         } else {
             let names = known.public.join(", ");
             return Err(usage(&format!("{key:?} is no parameter; there are {names}")));
@@ -301,15 +317,18 @@ fn take_userinfo(
 ) -> Result<(), BackendError> {
     let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
     for (key, value) in known.userinfo.into_iter().zip([user, password]) {
-        let value = percent_decode(value)?;
         if value.is_empty() {
             continue;
         }
-        match key {
-            "" => return Err(usage("this kind of location takes no user and no password")),
-            key if known.public.contains(&key) => parameters.insert(key.to_owned(), value),
-            key => secrets.insert(key.to_owned(), value),
-        };
+        if key.is_empty() {
+            return Err(usage("this kind of location takes no user and no password"));
+        }
+        let value = percent_decode(value)?;
+        if known.public.contains(&key) {
+            parameters.insert(key.to_owned(), value);
+        } else {
+            secrets.insert(key.to_owned(), value.into());
+        }
     }
     Ok(())
 }
@@ -373,7 +392,8 @@ fn settle_s3_endpoint(bucket: &mut Bucket) -> Result<(), BackendError> {
 
 fn percent_decode(text: &str) -> Result<String, BackendError> {
     let refuse = || usage("a percent sign is followed by two hex digits of UTF-8 text");
-    let mut bytes = Vec::with_capacity(text.len());
+    // Never moved while it grows, and wiped where it is refused: it may be a credential.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
         if *first != b'%' {
@@ -386,7 +406,10 @@ fn percent_decode(text: &str) -> Result<String, BackendError> {
         bytes.push(byte[0]);
         rest = &tail[2..];
     }
-    String::from_utf8(bytes).map_err(|_| refuse())
+    String::from_utf8(std::mem::take(&mut *bytes)).map_err(|error| {
+        error.into_bytes().zeroize();
+        refuse()
+    })
 }
 
 /// Encodes what would end a prefix or a parameter, and what is not plain ASCII.
@@ -411,6 +434,7 @@ fn usage(why: &str) -> BackendError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::Marker;
 
     #[track_caller]
     fn check(text: &str, expect: &str) {
@@ -456,10 +480,40 @@ mod tests {
         ];
         for text in texts {
             let location = Location::parse(text).expect("a location");
-            assert!(location.secrets().values().any(|v| v == "se/cret"), "{text}");
+            assert!(location.has_secrets());
+            assert!(location.secrets().values().any(|v| v.expose() == "se/cret"), "{text}");
             for printed in [location.to_string(), format!("{location:?}")] {
                 assert!(!printed.contains("cret") && !printed.contains("AKIA1"), "{printed}");
             }
+        }
+    }
+
+    #[test]
+    fn credentials_are_wiped() {
+        let [marker, refused, odd] = [Marker::new(), Marker::new(), Marker::new()];
+        let text = |parts: [&str; 3]| SecretText::from(parts.concat());
+        let (whole, encoded) = (marker.text(), format!("%{:02X}", marker.text().as_bytes()[0]));
+        let locations: Vec<_> = [
+            text(["s3://AKIA1:", &whole, "@bucket/a"]),
+            text(["s3:https://AKIA1:", &whole, "@host/bucket/a"]),
+            text(["az://box?sas_token=", &whole, ""]),
+            text(["az:box:/?sas_token=", &encoded, &whole[1..]]),
+        ]
+        .iter()
+        .map(|text| Location::parse(text.expose()).expect("a location"))
+        .collect();
+        drop((whole, encoded));
+        let copies = locations.clone();
+        for bad in [
+            text(["s3://b?secret_access_key=", &refused.text(), "%ff"]),
+            text(["gs://user:", &odd.text(), "@bucket"]),
+        ] {
+            Location::parse(bad.expose()).expect_err("it is none");
+        }
+        assert!(locations.iter().all(Location::has_secrets) && marker.is_in_memory());
+        drop((locations, copies));
+        for marker in [marker, refused, odd] {
+            assert!(!marker.is_in_memory());
         }
     }
 
@@ -470,6 +524,8 @@ mod tests {
             "sftp:user:hunter2@host:/x",
             "rest:https://user:hunter2@host/",
             "foo://hunter2@x",
+            "user:hunter2@s3://bucket",
+            "az://box?sas_token=?sv=1&hunter2",
             "memory:",
             "s3:",
             "s3://",

@@ -21,7 +21,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::base::size::MIB;
-use crate::base::{Clock, SystemClock, Timestamp};
+use crate::base::{Clock, SecretText, SystemClock, Timestamp};
 use crate::format::name::{ObjectKind, ObjectName, Parsed};
 use crate::seal::Sealed;
 
@@ -144,7 +144,7 @@ pub struct Options {
     /// Credentials and settings by the lower-case names of their environment variables, such as
     /// `aws_access_key_id`. What the location says itself wins. Layers below `cli` read no
     /// environment.
-    pub config: BTreeMap<String, String>,
+    pub config: BTreeMap<String, SecretText>,
     /// What must not be exceeded in a second.
     pub limits: Limits,
     /// Stamps objects where the place has no clock of its own.

@@ -10,6 +10,7 @@ pub mod progress;
 pub mod random;
 pub mod rules;
 pub mod simulated;
+pub mod secret_text;
 pub mod size;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,4 +23,5 @@ pub use id::{ChunkId, Id, PackId, RepositoryId, SegmentId, SessionId, SlotId, Wr
 pub use problems::Problems;
 pub use progress::Progress;
 pub use random::random;
+pub use secret_text::SecretText;
 pub use time::{Clock, SystemClock, Timestamp};

@@ -6,6 +6,7 @@ use clap::Parser;
 
 use super::commands::Command;
 use super::limit_flags::LimitFlags;
+use crate::base::SecretText;
 
 /// Encrypted, deduplicated backups that can prove they come back
 ///
@@ -32,7 +33,7 @@ pub(crate) struct Cli {
 pub(crate) struct Global {
     /// Where the repository is: a directory, s3://..., gs://... or az://... [env: PARADOS_REPOSITORY]
     #[arg(short, long, global = true, value_name = "LOCATION")]
-    pub(crate) repo: Option<String>,
+    pub(crate) repo: Option<SecretText>,
 
     /// Read the location from this file [env: PARADOS_REPOSITORY_FILE]
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "repo")]
@@ -46,7 +47,7 @@ pub(crate) struct Global {
     /// Read the passphrase from what this command prints; no shell [env: PARADOS_PASSWORD_COMMAND]
     #[arg(long, global = true, value_name = "COMMAND")]
     #[arg(conflicts_with_all = ["password_fd", "key_file", "recovery_code"])]
-    pub(crate) password_command: Option<String>,
+    pub(crate) password_command: Option<SecretText>,
 
     /// Read the passphrase from this open file descriptor
     #[arg(long, global = true, value_name = "N")]

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use zeroize::Zeroizing;
 
 use super::environment::Environment;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, SecretText};
 
 /// Longest configuration file in bytes.
 const LEN_MAX: u64 = 1 << 20;
@@ -15,10 +16,10 @@ const LEN_MAX: u64 = 1 << 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Configuration {
-    pub(crate) repository: Option<String>,
+    pub(crate) repository: Option<SecretText>,
     pub(crate) repository_file: Option<PathBuf>,
     pub(crate) password_file: Option<PathBuf>,
-    pub(crate) password_command: Option<String>,
+    pub(crate) password_command: Option<SecretText>,
     pub(crate) key_file: Option<PathBuf>,
     pub(crate) cache_dir: Option<PathBuf>,
     pub(crate) max_memory: Option<String>,
@@ -51,7 +52,8 @@ fn read_one(path: &Path) -> Result<Option<Configuration>> {
         Err(error) if is_absent(&error) => return Ok(None),
         Err(error) => return Err(Error::io(cannot(), error)),
     }
-    let text = fs::read_to_string(path).map_err(|error| Error::io(cannot(), error))?;
+    let text =
+        Zeroizing::new(fs::read_to_string(path).map_err(|error| Error::io(cannot(), error))?);
     let mut configuration: Configuration = toml::from_str(&text).map_err(|error| {
         Error::new(ErrorKind::Usage, format!("the configuration file {shown} makes no sense"))
             .because(error.message().to_owned())
@@ -72,23 +74,22 @@ fn read_one(path: &Path) -> Result<Option<Configuration>> {
         *named = named.take().map(|path| directory.join(path));
     }
     let repository = configuration.repository.take();
-    configuration.repository = repository.map(|text| anchored(text, directory));
+    configuration.repository =
+        repository.map(|text| anchored(text.expose(), directory).map_or(text, SecretText::from));
     Ok(Some(configuration))
 }
 
-/// A location of which a relative path starts at `directory`.
-fn anchored(text: String, directory: &Path) -> String {
+/// A location of which a relative path starts at `directory`; `None` where it is what it was.
+fn anchored(text: &str, directory: &Path) -> Option<String> {
     let (scheme, path) = match text.strip_prefix("local:") {
         Some(path) => ("local:", path),
         // Whatever has a scheme is no path, or none that we know.
-        None if text.split('/').next().is_some_and(|first| first.contains(':')) => return text,
-        None => ("", &text[..]),
+        None if text.split('/').next().is_some_and(|first| first.contains(':')) => return None,
+        None => ("", text),
     };
     // A directory that is not UTF-8 cannot stand before text; the path is then what it was.
-    match directory.join(path).to_str() {
-        Some(joined) if !path.is_empty() => format!("{scheme}{joined}"),
-        _ => text,
-    }
+    let joined = directory.join(path);
+    joined.to_str().filter(|_| !path.is_empty()).map(|joined| format!("{scheme}{joined}"))
 }
 
 fn is_absent(error: &std::io::Error) -> bool {
@@ -118,7 +119,8 @@ mod tests {
             ("sftp:host:path", "sftp:host:path"),
             ("", ""),
         ] {
-            assert_eq!(anchored(text.to_owned(), Path::new("/etc/parados")), expected);
+            let anchored = anchored(text, Path::new("/etc/parados"));
+            assert_eq!(anchored.as_deref().unwrap_or(text), expected);
         }
     }
 }

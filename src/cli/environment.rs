@@ -6,7 +6,8 @@ use std::path::PathBuf;
 
 use zeroize::Zeroize;
 
-use crate::base::{Error, ErrorKind, Result};
+use crate::backend::Location;
+use crate::base::{Error, ErrorKind, Result, SecretText};
 
 /// A variable for the manual.
 pub(crate) struct Variable {
@@ -103,6 +104,14 @@ impl Environment {
         }
     }
 
+    /// As [`Environment::text`], for what may be or contain a secret.
+    ///
+    /// # Errors
+    /// As [`Environment::text`].
+    pub(crate) fn secret_text(&self, name: &str) -> Result<Option<SecretText>> {
+        Ok(self.text(name)?.map(SecretText::from))
+    }
+
     /// A variable as a path.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).map(PathBuf::from)
@@ -119,13 +128,13 @@ impl Environment {
     }
 
     /// Credentials and settings of providers, by lower-case name.
-    pub(crate) fn backend_settings(&self) -> BTreeMap<String, String> {
+    pub(crate) fn backend_settings(&self) -> BTreeMap<String, SecretText> {
         let mut settings = BTreeMap::new();
         for (name, value) in &self.0 {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else { continue };
             let name = name.to_ascii_lowercase();
             if ["aws_", "azure_", "google_"].iter().any(|prefix| name.starts_with(prefix)) {
-                settings.insert(name, value.to_owned());
+                settings.insert(name, value.into());
             }
         }
         for (restic, ours) in RESTIC_NAMES {
@@ -139,22 +148,26 @@ impl Environment {
     /// What a child process may see: everything but secrets.
     pub(crate) fn for_children(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
         self.0.iter().filter(|(name, value)| {
-            // A location may hold what opens it, as in `s3:http://key:secret@host/bucket`.
-            let has_secret = *name == "PARADOS_REPOSITORY" && value.to_string_lossy().contains('@');
+            let has_secret = *name == "PARADOS_REPOSITORY" && may_hold_secrets(value);
             !has_secret && !is_secret(&name.to_string_lossy())
         })
     }
 }
 
 impl Drop for Environment {
-    /// Wipes what is secret.
+    /// Wipes all of it: secrets of others are secrets as well.
     fn drop(&mut self) {
-        for (name, value) in std::mem::take(&mut self.0) {
-            if is_secret(&name.to_string_lossy()) {
-                value.into_encoded_bytes().zeroize();
-            }
+        for value in std::mem::take(&mut self.0).into_values() {
+            value.into_encoded_bytes().zeroize();
         }
     }
+}
+
+/// Whether a location holds what opens it, as in `s3:http://key:secret@host/bucket`. One that makes
+/// no sense may.
+fn may_hold_secrets(location: &OsStr) -> bool {
+    let location = location.to_str().and_then(|text| Location::parse(text).ok());
+    location.is_none_or(|location| location.has_secrets())
 }
 
 /// Whether a variable is one of ours, or of a provider, and holds a secret.
@@ -183,12 +196,21 @@ mod tests {
             ("AZURE_ACCOUNT_SAS", "x"),
             ("AZURE_STORAGE_CONNECTION_STRING", "x"),
             ("GOOGLE_APPLICATION_CREDENTIALS_JSON", "x"),
-            ("PARADOS_REPOSITORY", "s3:http://key:secret@host/bucket"),
             ("TOKEN", "somebody else's"),
         ]);
         let names: Vec<_> =
             environment.for_children().map(|(name, _)| name.to_string_lossy()).collect();
         assert_eq!(names, ["AWS_PROFILE", "PARADOS_KEY_FILE", "PATH", "TOKEN"]);
+        for (location, is_shown) in [
+            ("s3:http://key:secret@host/bucket", false),
+            ("s3://bucket?secret_access_key=x", false),
+            ("s3://bucket?password=x", false),
+            ("s3://bucket/a?region=r", true),
+            ("/srv/b@home", true),
+        ] {
+            let environment = Environment::of(&[("PARADOS_REPOSITORY", location)]);
+            assert_eq!(environment.for_children().count() == 1, is_shown, "{location}");
+        }
     }
 
     #[test]
@@ -200,8 +222,8 @@ mod tests {
             ("HOME", "/home/u"),
         ]);
         let settings = environment.backend_settings();
-        assert_eq!(settings.get("azure_storage_account_name").map(String::as_str), Some("n"));
-        assert_eq!(settings.get("azure_storage_account_key").map(String::as_str), Some("k"));
+        assert_eq!(settings.get("azure_storage_account_name").map(SecretText::expose), Some("n"));
+        assert_eq!(settings.get("azure_storage_account_key").map(SecretText::expose), Some("k"));
         assert_eq!(settings.len(), 2);
         let data = environment.xdg("XDG_DATA_HOME", ".local/share");
         assert_eq!(data, Some(PathBuf::from("/home/u/.local/share")));

@@ -1,13 +1,13 @@
 //! Files that hold a random key.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use zeroize::Zeroizing;
 
+use super::secret_bytes::read_secret;
 use crate::base::{Error, ErrorKind, Result};
 use crate::seal::code::{self, CodeKind};
 use crate::seal::keys::Key;
@@ -23,8 +23,7 @@ pub(crate) fn read(path: &Path) -> Result<Key> {
     let shown = path.display();
     let cannot = |error| Error::io(format!("could not read the key file {shown}"), error);
     let file = File::open(path).map_err(cannot)?;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(LEN_MAX as usize + 1));
-    file.take(LEN_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
+    let bytes = read_secret(file, LEN_MAX + 1).map_err(cannot)?;
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
     code::from_text(CodeKind::KeyFile, text).ok_or_else(|| {
         Error::new(ErrorKind::WrongKey, format!("{shown} is no key file, or it is damaged"))

@@ -1,15 +1,15 @@
 //! Runs the command that prints the passphrase.
 
-use std::io::Read;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::environment::Environment;
-use crate::base::{Error, ErrorKind, Result};
+use super::secret_bytes::read_secret;
+use crate::base::{Error, ErrorKind, Result, SecretText};
 
 /// How long it may take: enough to touch a token, short enough for a run by night to fail.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,14 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// # Errors
 /// When it cannot be started, fails, or takes too long.
 pub(crate) fn output_of(
-    line: &str,
+    line: &SecretText,
     environment: &Environment,
     len_max: u64,
 ) -> Result<Zeroizing<Vec<u8>>> {
-    let words = shell_words::split(line).map_err(|error| {
+    let words = Words::split(line).map_err(|error| {
         Error::new(ErrorKind::Usage, "could not read the password command").because(error)
     })?;
-    let Some((program, arguments)) = words.split_first() else {
+    let Some((program, arguments)) = words.0.split_first() else {
         return Err(Error::new(ErrorKind::Usage, "the password command is empty"));
     };
     let mut child = Command::new(program)
@@ -64,13 +64,27 @@ pub(crate) fn output_of(
     Ok(output)
 }
 
+/// The words of a command, one of which may be a passphrase.
+struct Words(Vec<String>);
+
+impl Words {
+    fn split(line: &SecretText) -> Result<Self, shell_words::ParseError> {
+        shell_words::split(line.expose()).map(Self)
+    }
+}
+
+impl Drop for Words {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
 /// Everything on standard output, or `None` when it takes too long.
 fn read_all(child: &mut Child, len_max: u64) -> Option<std::io::Result<Zeroizing<Vec<u8>>>> {
     let stdout = child.stdout.take().expect("standard output was piped");
     let (sender, receiver) = mpsc::channel();
     thread::spawn(move || {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-        let read = stdout.take(len_max + 1).read_to_end(&mut bytes).map(|_| bytes);
+        let read = read_secret(stdout, len_max + 1);
         // Nobody listens after the time is up.
         drop(sender.send(read));
     });

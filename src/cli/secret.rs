@@ -1,19 +1,20 @@
 //! Where a secret comes from.
 
 use std::fs::File;
-use std::io::{BufRead, IsTerminal, Read};
+use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::termios::QueueSelector;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::descriptor;
 use super::environment::Environment;
 use super::key_file;
 use super::password_command;
+use super::prompt;
+use super::secret_bytes::{line_of, read_secret};
 use super::ui::Ui;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, SecretText};
 use crate::format::slot::SlotKind;
 use crate::seal::code::{self, CodeKind};
 use crate::seal::keys::Key;
@@ -30,7 +31,7 @@ pub(crate) enum SecretSource {
     /// A file that holds a passphrase.
     File(PathBuf),
     /// A command that prints a passphrase.
-    Command(String),
+    Command(SecretText),
     /// The variable `PARADOS_PASSWORD`.
     Variable,
     /// A file that holds a key.
@@ -142,10 +143,7 @@ pub(crate) fn refuse_stdin(source: &SecretSource) -> Result<()> {
 fn from_file(path: &Path, whose: &str) -> Result<Zeroizing<Vec<u8>>> {
     let cannot = |error| Error::io(format!("could not read the passphrase from {whose}"), error);
     let file = File::open(path).map_err(cannot)?;
-    // Reserved at once, so that growing leaves no copies behind in most cases.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-    file.take(LEN_MAX + 3).read_to_end(&mut bytes).map_err(cannot)?;
-    settle(bytes, whose)
+    settle(read_secret(file, LEN_MAX + 3).map_err(cannot)?, whose)
 }
 
 /// Drops one line end and refuses what cannot be a passphrase.
@@ -214,23 +212,15 @@ fn recovery_code() -> Result<Secret> {
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
-    // What was typed while the last one was tried was seen on the screen, and is no secret.
-    if let Ok(terminal) = std::fs::File::open("/dev/tty") {
-        let _flushed = rustix::termios::tcflush(&terminal, QueueSelector::IFlush);
-    }
-    let text = rpassword::prompt_password(prompt)
-        .map_err(|error| Error::io("could not ask on the terminal", error))?;
-    Ok(Zeroizing::new(text.into_bytes()))
+    prompt::ask(prompt, LEN_MAX + 1)
+        .map_err(|error| Error::io("could not ask on the terminal", error))
 }
 
 /// The next line of standard input, as restic reads it where there is no terminal.
 fn line_of_stdin(what: &str) -> Result<Zeroizing<Vec<u8>>> {
     let cannot = |error| Error::io(format!("could not read the {what} from standard input"), error);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(4096));
-    let mut stdin = std::io::stdin().lock();
-    stdin.by_ref().take(LEN_MAX + 3).read_until(b'\n', &mut bytes).map_err(cannot)?;
+    let bytes = line_of(rustix::stdio::stdin(), LEN_MAX + 3).map_err(cannot)?;
     if bytes.is_empty() {
-        bytes.zeroize();
         return Err(Error::new(
             ErrorKind::Usage,
             format!("no {what} was given, and there is no terminal to ask on"),
@@ -242,7 +232,38 @@ fn line_of_stdin(what: &str) -> Result<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::base::testing::Marker;
+    use crate::cli::args::Global;
+
+    #[test]
+    fn a_secret_that_was_loaded_leaves_nothing_behind() {
+        let [marker, varied] = [Marker::new(), Marker::new()];
+        let scratch = tempfile::tempdir().expect("a directory");
+        let path = scratch.path().join("secret");
+        fs::write(&path, marker.text().as_bytes()).expect("it is written");
+        let key_path = scratch.path().join("key");
+        let key = key_file::write_new(&key_path).expect("it is written");
+        let code = Marker::of(&code::to_text(CodeKind::KeyFile, &key));
+        let environment =
+            Environment::of(&[("PATH", "/usr/bin:/bin"), ("PARADOS_PASSWORD", &varied.text())]);
+        let ui = Ui::new(&Global::default(), &environment);
+        let command = format!("cat {}", path.display()).as_str().into();
+        let loaded = [
+            SecretSource::File(path),
+            SecretSource::Command(command),
+            SecretSource::Variable,
+            SecretSource::KeyFile(key_path),
+        ]
+        .map(|source| load(&source, Purpose::Open, &environment, &ui).expect("it is loaded"));
+        let again = loaded.iter().map(duplicate).collect::<Vec<_>>();
+        assert!(marker.is_in_memory() && varied.is_in_memory());
+        assert!(!code.is_in_memory(), "the text of a key is not needed for long");
+        drop((environment, loaded, again));
+        assert!(!marker.is_in_memory() && !varied.is_in_memory());
+    }
 
     fn settled(bytes: &[u8]) -> Result<Vec<u8>> {
         settle(Zeroizing::new(bytes.to_vec()), "x").map(|bytes| bytes.to_vec())

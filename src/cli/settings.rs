@@ -1,16 +1,16 @@
 //! What is meant: arguments over environment over configuration files.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::args::Global;
 use super::configuration::{self, Configuration};
 use super::environment::Environment;
 use super::secret::SecretSource;
+use super::secret_bytes::read_secret;
 use crate::backend::{Limits, Location};
 use crate::base::size;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, SecretText};
 
 /// Memory that is used when nothing is said.
 const MAX_MEMORY: u64 = 512 * size::MIB;
@@ -69,7 +69,7 @@ impl Settings {
 
 /// One place that may name a repository.
 enum Named {
-    Text(String),
+    Text(SecretText),
     File(PathBuf),
 }
 
@@ -79,8 +79,10 @@ fn location(
     files: &[Configuration],
 ) -> Result<Option<Location>> {
     let typed = (global.repo.clone(), global.repository_file.clone());
-    let variables =
-        (environment.text("PARADOS_REPOSITORY")?, environment.path("PARADOS_REPOSITORY_FILE"));
+    let variables = (
+        environment.secret_text("PARADOS_REPOSITORY")?,
+        environment.path("PARADOS_REPOSITORY_FILE"),
+    );
     let configured = files.iter().map(|file| {
         let whose = file.path.display().to_string();
         (whose, (file.repository.clone(), file.repository_file.clone()))
@@ -90,7 +92,7 @@ fn location(
         let named = [text.map(Named::Text), file.map(Named::File)];
         match one_of(&whose, "where the repository is", named.into_iter().flatten().collect())? {
             None => {}
-            Some(Named::Text(text)) => return Ok(Some(Location::parse(&text)?)),
+            Some(Named::Text(text)) => return Ok(Some(Location::parse(text.expose())?)),
             Some(Named::File(path)) => return Ok(Some(location_in(&path)?)),
         }
     }
@@ -100,10 +102,10 @@ fn location(
 fn location_in(path: &Path) -> Result<Location> {
     let cannot = || format!("could not read the location in {}", path.display());
     let file = fs::File::open(path).map_err(|error| Error::io(cannot(), error))?;
-    let mut text = String::new();
-    file.take(LOCATION_LEN_MAX)
-        .read_to_string(&mut text)
-        .map_err(|error| Error::io(cannot(), error))?;
+    let bytes = read_secret(file, LOCATION_LEN_MAX).map_err(|error| Error::io(cannot(), error))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        Error::new(ErrorKind::Usage, format!("the location in {} is no UTF-8", path.display()))
+    })?;
     Ok(Location::parse(text.trim())?)
 }
 
@@ -121,7 +123,7 @@ fn secret(
     ];
     let variables = [
         environment.path("PARADOS_PASSWORD_FILE").map(SecretSource::File),
-        environment.text("PARADOS_PASSWORD_COMMAND")?.map(SecretSource::Command),
+        environment.secret_text("PARADOS_PASSWORD_COMMAND")?.map(SecretSource::Command),
         environment.get("PARADOS_PASSWORD").map(|_| SecretSource::Variable),
         environment.path("PARADOS_KEY_FILE").map(SecretSource::KeyFile),
     ];
@@ -195,6 +197,7 @@ fn max_memory(global: &Global, environment: &Environment, files: &[Configuration
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::Marker;
 
     fn settings(global: Global, pairs: &[(&str, &str)]) -> Result<Settings> {
         Settings::new(&global, &Environment::of(pairs))
@@ -222,6 +225,55 @@ mod tests {
         assert_eq!(env.secret, Some(SecretSource::Variable));
         let typed = Global { repo: Some("/typed".into()), ..Global::default() };
         assert_eq!(repository(&settings(typed, &pairs).expect("it makes sense")), "/typed");
+    }
+
+    #[test]
+    fn what_opens_something_leaves_nothing_behind() {
+        let markers: [Marker; 6] = std::array::from_fn(|_| Marker::new());
+        let [typed, located, provided, configured, command, filed] = &markers;
+        let in_location =
+            |marker: &Marker| SecretText::from(["s3://A:", &marker.text(), "@b"].concat());
+        let home = tempfile::tempdir().expect("a directory");
+        let directory = home.path().join(".config/parados");
+        fs::create_dir_all(&directory).expect("it is made");
+        let write = |parts: &[&str]| {
+            let text = SecretText::from(parts.concat());
+            fs::write(directory.join("config.toml"), text.expose()).expect("it is written");
+        };
+        let (place, words) = (in_location(configured), command.text());
+        let between = "'\npassword-command = \"echo ";
+        write(&["repository = '", place.expose(), between, words.as_str(), "\"\n"]);
+        drop((place, words));
+        let file = home.path().join("location");
+        fs::write(&file, in_location(filed).expose()).expect("it is written");
+
+        let home = home.path().to_str().expect("it is UTF-8");
+        let environment = Environment::of(&[
+            ("HOME", home),
+            ("PARADOS_REPOSITORY", in_location(located).expose()),
+            ("AWS_SECRET_ACCESS_KEY", &provided.text()),
+        ]);
+        let of_home = Environment::of(&[("HOME", home)]);
+        let repo = Global { repo: Some(in_location(typed)), ..Global::default() };
+        let named = Global { repository_file: Some(file), ..Global::default() };
+        let settings: Vec<Settings> = [
+            (&repo, &environment),
+            (&Global::default(), &environment),
+            (&named, &environment),
+            (&Global::default(), &of_home),
+        ]
+        .iter()
+        .map(|(global, environment)| Settings::new(global, environment).expect("it makes sense"))
+        .collect();
+        let provider = environment.backend_settings();
+        let shown = format!("{settings:?} {provider:?} {repo:?}");
+        for marker in &markers {
+            assert!(marker.is_in_memory() && !shown.contains(marker.text().as_str()));
+        }
+        drop((environment, of_home, repo, settings, provider));
+        for (index, marker) in markers.iter().enumerate() {
+            assert!(!marker.is_in_memory(), "secret {index}");
+        }
     }
 
     #[test]

@@ -10,6 +10,9 @@ const RECOVERY: &str = "prc";
 /// Start of a key file's only line.
 const KEY_FILE: &str = "pkf";
 
+/// Room for the text of a key in bytes, so that it is never moved while it grows.
+const CODE_LEN_MAX: usize = 128;
+
 /// What a code is for; the two never open each other's slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CodeKind {
@@ -27,13 +30,13 @@ pub fn to_text(kind: CodeKind, key: &Key) -> Zeroizing<String> {
         CodeKind::KeyFile => KEY_FILE,
     })
     .expect("the prefix is valid");
-    let plain = Zeroizing::new(
-        bech32::encode::<Bech32m>(hrp, key.expose()).expect("32 bytes are within the limit"),
-    );
+    let mut plain = Zeroizing::new(String::with_capacity(CODE_LEN_MAX));
+    bech32::encode_to_fmt::<Bech32m, _>(&mut *plain, hrp, key.expose())
+        .expect("32 bytes are within the limit");
     if kind == CodeKind::KeyFile {
         return plain;
     }
-    let mut grouped = Zeroizing::new(String::with_capacity(80));
+    let mut grouped = Zeroizing::new(String::with_capacity(CODE_LEN_MAX));
     for (index, letter) in plain.chars().enumerate() {
         if index > 0 && index % 4 == 0 {
             grouped.push('-');
@@ -57,8 +60,12 @@ pub fn from_text(kind: CodeKind, text: &str) -> Option<Key> {
     if checked.hrp().as_str() != expected {
         return None;
     }
-    let bytes = Zeroizing::new(checked.byte_iter().collect::<Vec<u8>>());
-    let key = Key::new(bytes.as_slice().try_into().ok()?);
+    let mut bytes = Zeroizing::new([0; 32]);
+    if checked.byte_iter().len() != bytes.len() {
+        return None;
+    }
+    bytes.iter_mut().zip(checked.byte_iter()).for_each(|(to, byte)| *to = byte);
+    let key = Key::new(*bytes);
     // The last letter has four bits too many, which must be zero.
     let again = to_text(kind, &key);
     plain.chars().eq(again.chars().filter(|c| *c != '-')).then_some(key)
@@ -67,6 +74,21 @@ pub fn from_text(kind: CodeKind, text: &str) -> Option<Key> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::Marker;
+
+    #[test]
+    fn neither_a_code_nor_its_key_stays_in_memory() {
+        let marker = Marker::new();
+        let key = Key::new(marker.text().as_bytes()[168..].try_into().expect("32 bytes"));
+        assert!(marker.is_in_memory());
+        let typed = to_text(CodeKind::Recovery, &key);
+        let code = Marker::of(&typed);
+        assert!(code.is_in_memory());
+        let again = from_text(CodeKind::Recovery, &typed).expect("it is right");
+        assert_eq!(again.expose(), key.expose());
+        drop((key, typed, again));
+        assert!(!marker.is_in_memory() && !code.is_in_memory());
+    }
 
     #[test]
     fn a_code_survives_typing_but_not_a_wrong_letter() {

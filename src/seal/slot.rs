@@ -134,11 +134,9 @@ fn stretch(secret: &Secret, slot: &Slot) -> Result<(Key, [u8; 32]), DecodeError>
             zeroize::Zeroize::zeroize(&mut hasher);
         }
     }
-    let mut key = [0; 32];
-    key.copy_from_slice(&bytes[..32]);
-    let mut commitment = [0; 32];
-    commitment.copy_from_slice(&bytes[32..]);
-    Ok((Key::new(key), commitment))
+    let (key, commitment) = bytes.split_at(32);
+    let key = Zeroizing::new(<[u8; 32]>::try_from(key).expect("it was split at that length"));
+    Ok((Key::new(*key), commitment.try_into().expect("the other half")))
 }
 
 fn seal_part<const N: usize>(key: &Key, associated: &[u8], raw: &[u8]) -> [u8; N] {

@@ -79,13 +79,11 @@ fn type_to(world: &World, arguments: &str, typed: &[&str]) -> (i32, String) {
         }
         seen.extend_from_slice(&part[..len]);
         let shown = String::from_utf8_lossy(&seen);
-        // A prompt ends without a new line; only then the terminal has stopped to echo.
+        // A prompt ends without a new line; the terminal has stopped to echo before it is there.
         let count = shown.matches(": ").count();
         if shown.ends_with(": ") && count > prompts {
             prompts = count;
             if let Some(line) = lines.next() {
-                // The prompt is there a moment before the terminal stops to echo.
-                std::thread::sleep(std::time::Duration::from_millis(300));
                 stdin.write_all(format!("{line}\n").as_bytes()).unwrap();
             }
         }
@@ -107,7 +105,10 @@ fn a_passphrase_is_typed_unseen_and_twice_for_a_new_repository() {
     assert!(code == 2 && !world.at("repository/config/1").exists(), "{code}: {shown}");
     let (code, shown) = type_to(&world, init, &["correct horse", "correct horse"]);
     assert!(code == 0 && !shown.contains("horse"), "{code}: {shown}");
-    let (code, shown) = type_to(&world, "snapshots", &["wrong", "correct horse"]);
+    // Ctrl-C ends the program, and not only the prompt.
+    let (code, shown) = type_to(&world, "snapshots", &["correct\x03"]);
+    assert!(code == 130 && !shown.contains("correct"), "{code}: {shown}");
+    let (code, shown) = type_to(&world, "snapshots", &["wrong", "correct horses\x7f"]);
     assert!(code == 0 && shown.contains("wrong passphrase"), "{code}: {shown}");
     assert!(!shown.contains("horse"), "{shown}");
 }

@@ -58,7 +58,8 @@ impl Cloud {
         store: Arc<dyn ObjectStore>,
         prefix: &str,
     ) -> Result<Arc<Self>, BackendError> {
-        let prefix = Path::parse(prefix).map_err(|e| open::misconfigured(location, e.into()))?;
+        let prefix =
+            Path::parse(prefix).map_err(|e| open::misconfigured(location, &e.to_string()))?;
         Ok(Arc::new(Self { location: location.clone(), store, prefix }))
     }
 

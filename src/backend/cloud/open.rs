@@ -12,6 +12,10 @@ use super::patient::{Patient, Tuning};
 use crate::backend::error::BackendError;
 use crate::backend::location::{Bucket, Location, Place};
 use crate::backend::{Backend, Options};
+use crate::base::SecretText;
+
+/// Settings by name, some of them credentials. What `object_store` makes of them is not wiped.
+type Settings = Vec<(String, SecretText)>;
 
 /// Opens a bucket of S3 or of something that speaks its language.
 pub(in crate::backend) fn open_s3(
@@ -39,7 +43,7 @@ pub(in crate::backend) fn open_gcs(
         .with_retry(tuning.retry())
         .with_http_connector(Patient(tuning.stall))
         .with_bucket_name(&bucket.name);
-    for (key, value) in settings {
+    for (key, value) in &settings {
         let key = match key.as_str() {
             "endpoint" => GoogleConfigKey::BaseUrl,
             "bucket" | "bucket_name" => continue,
@@ -48,9 +52,9 @@ pub(in crate::backend) fn open_gcs(
                 Err(_) => continue,
             },
         };
-        builder = builder.with_config(key, value);
+        builder = builder.with_config(key, value.expose());
     }
-    let built = builder.build().map_err(|e| misconfigured(location, e))?;
+    let built = builder.build().map_err(|e| misconfigured(location, &told(&settings, &e)))?;
     Ok(Cloud::new(location, Arc::new(built), &bucket.prefix)?)
 }
 
@@ -69,7 +73,7 @@ pub(in crate::backend) fn open_azure(
         .with_retry(tuning.retry())
         .with_http_connector(Patient(tuning.stall))
         .with_container_name(&bucket.name);
-    for (key, value) in settings {
+    for (key, value) in &settings {
         let key = match key.as_str() {
             "account" => AzureConfigKey::AccountName,
             "container_name" => continue,
@@ -78,9 +82,9 @@ pub(in crate::backend) fn open_azure(
                 Err(_) => continue,
             },
         };
-        builder = builder.with_config(key, value);
+        builder = builder.with_config(key, value.expose());
     }
-    let built = builder.build().map_err(|e| misconfigured(location, e))?;
+    let built = builder.build().map_err(|e| misconfigured(location, &told(&settings, &e)))?;
     Ok(Cloud::new(location, Arc::new(built), &bucket.prefix)?)
 }
 
@@ -102,7 +106,7 @@ pub(super) fn s3(
         .with_checksum_algorithm(Checksum::SHA256)
         // One plain DELETE an object: not everything that speaks S3 knows bulk deletes.
         .with_disable_bulk_delete(true);
-    for (key, value) in settings {
+    for (key, value) in &settings {
         let key = match key.as_str() {
             "virtual_hosted" => AmazonS3ConfigKey::VirtualHostedStyleRequest,
             "bucket" | "bucket_name" => continue,
@@ -115,16 +119,16 @@ pub(super) fn s3(
                 Err(_) => continue,
             },
         };
-        builder = builder.with_config(key, value);
+        builder = builder.with_config(key, value.expose());
     }
-    let built = builder.build().map_err(|e| misconfigured(location, e))?;
+    let built = builder.build().map_err(|e| misconfigured(location, &e.to_string()))?;
     Cloud::new(location, Arc::new(built), &bucket.prefix)
 }
 
 /// Everything that was said about a location, weakest first: environment, then the location
 /// itself. Keys lose the prefix of their provider, and of other keys only those of the HTTP client
 /// pass, so that a stray `TOKEN` of the environment means nothing.
-fn settings(location: &Location, options: &Options, prefix: &str) -> Vec<(String, String)> {
+fn settings(location: &Location, options: &Options, prefix: &str) -> Settings {
     let environment = options.config.iter().filter_map(|(key, value)| {
         let key = match key.strip_prefix(prefix) {
             Some(key) => key,
@@ -137,26 +141,36 @@ fn settings(location: &Location, options: &Options, prefix: &str) -> Vec<(String
     let (Place::S3(bucket) | Place::Gcs(bucket) | Place::Azure(bucket)) = location.place() else {
         unreachable!("only buckets have settings")
     };
-    let own = bucket.parameters.iter().chain(location.secrets());
-    let own = own.map(|(key, value)| (key.clone(), value.clone()));
-    environment.chain(own).collect()
+    let own = bucket.parameters.iter().map(|(key, value)| (key.clone(), value.as_str().into()));
+    let secrets = location.secrets().iter().map(|(key, value)| (key.clone(), value.clone()));
+    environment.chain(own).chain(secrets).collect()
 }
 
 /// Whoever writes `http://` means it.
-fn allows_http(settings: &[(String, String)]) -> bool {
+fn allows_http(settings: &Settings) -> bool {
     let is_endpoint = |key: &str| {
         matches!(
             key,
             "endpoint" | "endpoint_url" | "endpoint_url_s3" | "storage_endpoint" | "base_url"
         )
     };
-    settings.iter().any(|(key, value)| is_endpoint(key) && value.starts_with("http://"))
+    settings.iter().any(|(key, value)| is_endpoint(key) && value.expose().starts_with("http://"))
+}
+
+/// What may be said of an error. `object_store` parses keys of accounts, and repeats pieces of
+/// those that it does not understand.
+fn told(settings: &Settings, error: &object_store::Error) -> String {
+    let words = ["service_account", "account_key", "access_key", "master_key"];
+    match settings.iter().any(|(key, _)| words.iter().any(|word| key.contains(word))) {
+        true => "a credential or a setting is not what it should be".to_owned(),
+        false => error.to_string(),
+    }
 }
 
 /// A location or setting that `object_store` does not accept.
-pub(super) fn misconfigured(location: &Location, error: object_store::Error) -> BackendError {
+pub(super) fn misconfigured(location: &Location, why: &str) -> BackendError {
     BackendError::Usage {
-        why: format!("could not use {location}: {error}"),
+        why: format!("could not use {location}: {why}"),
         hint: Some(
             "Check the credentials and settings in the environment, such as AWS_ACCESS_KEY_ID."
                 .to_owned(),

@@ -82,7 +82,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let id = repository.config().repository;
     let ui = &context.ui;
     if ui.json {
-        ui.json(&json::Initialized {
+        ui.secret_json(&json::Initialized {
             message_type: "initialized",
             id: id.to_hex(),
             repository: location.to_string(),

@@ -183,7 +183,7 @@ fn tell(
 ) -> Result<Outcome> {
     let ui = &context.ui;
     if ui.json {
-        ui.json(&json::KeyChange {
+        ui.secret_json(&json::KeyChange {
             message_type,
             id: id.to_hex(),
             key_file: new.new_key_file.as_ref().map(|path| path.display().to_string()),

@@ -1,5 +1,7 @@
 //! How a new repository is told.
 
+use zeroize::Zeroizing;
+
 use super::{Ui, json, text};
 use crate::base::Result;
 use crate::base::text::printable;
@@ -14,7 +16,7 @@ impl Ui {
         let notice = "This repository is on the same machine as your files, so it is no \
                       protection against losing that disk.";
         if self.json {
-            self.json(&json::Initialized {
+            self.secret_json(&json::Initialized {
                 message_type: "initialized",
                 id: made.id.to_hex(),
                 repository: made.location.clone(),
@@ -44,6 +46,7 @@ impl Ui {
     pub(crate) fn recovery_code(&self, code: &str) -> Result<()> {
         let title = "Recovery code (shown only now; write it down and keep it somewhere else):";
         // Two columns more, and it would no longer fit into a line of 80.
-        self.out(&format!("\n{title}\n\n  {code}\n"))
+        let text = Zeroizing::new(["\n", title, "\n\n  ", code, "\n"].concat());
+        self.out_secret(&text)
     }
 }

@@ -1,6 +1,7 @@
 //! The structures of `--json`, with restic's names.
 
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::base::Timestamp;
 use crate::base::text::{deceives, escape, is_printable};
@@ -11,15 +12,28 @@ use crate::source::selection::Why;
 
 use super::text;
 
+/// Room for a line with a secret beside two paths, in bytes.
+const SECRET_LINE_LEN_MAX: usize = 64 << 10;
+
 /// One line of JSON. What could drive a terminal or deceive a reader is written as `\u009b`, so
 /// that the line may be looked at as well.
 pub(crate) fn line(value: &impl Serialize) -> String {
     let text = serde_json::to_string(value).expect("our structures have string keys only");
-    if is_printable(&text) {
-        return text;
-    }
+    if is_printable(&text) { text } else { escaped(&text) }
+}
+
+/// As [`line`], for what contains a secret.
+pub(crate) fn secret_line(value: &impl Serialize) -> Zeroizing<String> {
+    // Growing would leave a copy behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LINE_LEN_MAX));
+    serde_json::to_writer(&mut *bytes, value).expect("our structures have string keys only");
+    let text = std::str::from_utf8(&bytes).expect("JSON is UTF-8");
+    Zeroizing::new(if is_printable(text) { text.to_owned() } else { escaped(text) })
+}
+
+fn escaped(text: &str) -> String {
     // Outside of strings, where this would be wrong, JSON has none of these characters.
-    let mut escaped = String::with_capacity(text.len() + 16);
+    let mut escaped = String::with_capacity(6 * text.len());
     for character in text.chars() {
         if character.is_control() || deceives(character) {
             for unit in character.encode_utf16(&mut [0; 2]) {

@@ -13,11 +13,13 @@ mod created;
 mod error;
 
 use std::borrow::Cow;
-use std::io::{self, BufWriter, IsTerminal, Stdout, Write};
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Stdout, Write};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use indicatif::{MultiProgress, ProgressDrawTarget};
+use rustix::stdio;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use super::args::Global;
 use super::environment::Environment;
@@ -87,9 +89,29 @@ impl Ui {
         written.map_err(cannot_print)
     }
 
+    /// As [`Ui::out`], past the buffers, which would keep what was printed.
+    ///
+    /// # Errors
+    /// As [`Ui::out`].
+    pub(crate) fn out_secret(&self, line: &str) -> Result<()> {
+        let line = Zeroizing::new([line, "\n"].concat());
+        let written = self.aside(|| {
+            self.lock().flush()?;
+            let mut rest = line.as_bytes();
+            while !rest.is_empty() {
+                match rustix::io::retry_on_intr(|| rustix::io::write(stdio::stdout(), rest))? {
+                    0 => return Err(io::Error::from(ErrorKind::WriteZero)),
+                    len => rest = &rest[len..],
+                }
+            }
+            Ok(())
+        });
+        written.map_err(cannot_print)
+    }
+
     /// Columns of the terminal that results go to; absent where there is none.
     pub(crate) fn columns(&self) -> Option<usize> {
-        let size = || rustix::termios::tcgetwinsize(rustix::stdio::stdout()).ok();
+        let size = || rustix::termios::tcgetwinsize(stdio::stdout()).ok();
         self.is_live.then(|| match size().map_or(0, |size| usize::from(size.ws_col)) {
             0 => COLUMNS,
             columns => columns,
@@ -110,6 +132,14 @@ impl Ui {
     /// As [`Ui::out`].
     pub(crate) fn json(&self, value: &impl Serialize) -> Result<()> {
         self.out(&json::line(value))
+    }
+
+    /// As [`Ui::json`], for what contains a secret.
+    ///
+    /// # Errors
+    /// As [`Ui::out`].
+    pub(crate) fn secret_json(&self, value: &impl Serialize) -> Result<()> {
+        self.out_secret(&json::secret_line(value))
     }
 
     /// Hands on everything printed so far.
