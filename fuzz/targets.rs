@@ -1,7 +1,8 @@
 //! What every fuzz target does with its bytes; the ordinary tests replay the corpora over it.
 //!
 //! A `format_*` target decodes: what is taken must encode to the same bytes again. A `seal_*`
-//! target plays a writer that has the keys and bad intent: it seals the bytes and opens them.
+//! target plays a writer that has the keys and bad intent: it seals the bytes and opens them. A
+//! `cache_*` target plays a disk that gives back something else than the local cache wrote.
 //! Where a decoder needs more than the bytes of an object, that stands in front of them.
 
 use std::collections::BTreeMap;
@@ -29,17 +30,28 @@ use parados::format::wire::Cursor;
 use parados::format::{
     Codec, DecodeError, FrameKind, GenerationStep, ObjectKind, ObjectName, Suite,
 };
+use parados::index::remembered::{self, KnownConfig, LastEpoch, LastWritten};
+use parados::index::{PackHead, PackRecord, Place, Progress, Stamp, numbers};
+use parados::pipeline::rows;
 use parados::seal::code::{self, CodeKind};
 use parados::seal::frame::{self, FrameShape};
 use parados::seal::keys::{Key, Keyring, Roots, SessionKey};
 use parados::seal::slot::Secret;
 use parados::seal::{aead, compress, object, slot};
+use parados::source::Signature;
 
 /// A fuzz target.
 pub type Target = fn(&[u8]);
 
 /// Every target with its name.
 pub const ALL: &[(&str, Target)] = &[
+    ("cache_number", cache_number),
+    ("cache_place", cache_place),
+    ("cache_progress", cache_progress),
+    ("cache_record", cache_record),
+    ("cache_remembered", cache_remembered),
+    ("cache_row", cache_row),
+    ("cache_stamp", cache_stamp),
     ("chunk_cut", chunk_cut),
     ("chunk_gguf", chunk_gguf),
     ("chunk_safetensors", chunk_safetensors),
@@ -234,6 +246,106 @@ pub fn format_tombstone(data: &[u8]) {
 pub fn format_tree(data: &[u8]) {
     let Some((level, data)) = data.split_first() else { return };
     same(&or_return!(Node::decode(data, *level)).encode(), data);
+}
+
+// ---------------------------------------------------------------------------------------------
+// The local cache
+// ---------------------------------------------------------------------------------------------
+
+/// Which of the two (0 key, else value), then its bytes.
+pub fn cache_number(data: &[u8]) {
+    let Some((part, data)) = data.split_first() else { return };
+    if *part == 0 {
+        let Some(no) = numbers::decode_head_key(data) else { return };
+        same(&numbers::head_key(no), data);
+    } else {
+        same(&numbers::encode(&or_return!(numbers::decode(data))), data);
+    }
+}
+
+/// Places of a chunk; an incomplete last one is left out.
+pub fn cache_place(data: &[u8]) {
+    let places: Vec<u8> = Place::decode_all(data).flat_map(Place::encode).collect();
+    same(&places, &data[..data.len() / 16 * 16]);
+}
+
+/// Which of the two (0 both numbers, else the count), then its bytes.
+pub fn cache_progress(data: &[u8]) {
+    let Some((part, data)) = data.split_first() else { return };
+    if *part == 0 {
+        same(&or_return!(Progress::decode(data)).encode(), data);
+    } else {
+        same(&or_return!(Progress::decode_count(data)).to_le_bytes(), data);
+    }
+}
+
+/// Which of the two (0 head, else record), then its bytes.
+pub fn cache_record(data: &[u8]) {
+    let Some((part, data)) = data.split_first() else { return };
+    if *part == 0 {
+        return same(&or_return!(PackHead::decode(data)).encode(), data);
+    }
+    let record = or_return!(PackRecord::decode(data));
+    let mut end = PREFIX_LEN as u64;
+    for frame in &record.frames {
+        assert_eq!(frame.offset, end);
+        end += u64::from(frame.sealed_len);
+        assert!(record.origins.get(frame.origin as usize).is_some());
+    }
+    assert!(record.frames.is_empty() || end <= record.len);
+}
+
+/// Which record, then its bytes.
+pub fn cache_remembered(data: &[u8]) {
+    let Some((part, data)) = data.split_first() else { return };
+    match part {
+        0 => same(&or_return!(KnownConfig::decode(data)).encode(), data),
+        1 => {
+            let last = or_return!(LastWritten::decode(data));
+            same(&last.encode(), data);
+            assert!(last.sequence + 1 > last.sequence);
+        }
+        2 => {
+            // A set has one order, and each once.
+            let last = or_return!(LastEpoch::decode(data));
+            assert_eq!(LastEpoch::decode(&last.encode()).as_ref(), Ok(&last));
+        }
+        _ => {
+            let ids: Vec<ChunkId> = remembered::decode_ids(data).collect();
+            same(&remembered::encode_ids(&ids), &data[..data.len() / 32 * 32]);
+        }
+    }
+}
+
+/// Which of the two (0 signature, else row), then its bytes.
+pub fn cache_row(data: &[u8]) {
+    let Some((part, data)) = data.split_first() else { return };
+    if *part == 0 {
+        let mut cursor = Cursor::new(data);
+        let signature = or_return!(Signature::decode(&mut cursor));
+        return same(&signature.encode(), &data[..data.len() - cursor.rest().len()]);
+    }
+    let Some(children) = rows::decode(data) else { return };
+    // What was proved has three values, of which any other is the first.
+    assert_eq!(rows::decode(&rows::encode(&children)).as_ref(), Some(&children));
+    for child in &children {
+        if let Some(entry) = rows::renumber(child, || 7) {
+            let entry = Entry::decode(&entry.bytes).expect("what was encoded is decoded");
+            assert!(entry.link.is_none_or(|link| link.mount == 7));
+        }
+    }
+}
+
+/// Key, then a stamp; and the stamp of the same bytes as a row.
+pub fn cache_stamp(data: &[u8]) {
+    let mut cursor = Cursor::new(data);
+    let key = or_return!(cursor.array());
+    let data = cursor.rest();
+    if let Some(stamp) = Stamp::decode(&key, data) {
+        same(&stamp.encode(&key), data);
+    }
+    let honest = Stamp::new(&key, data, data.len() as u64);
+    assert_eq!(Stamp::decode(&key, &honest.encode(&key)), Some(honest));
 }
 
 // ---------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ const ARCHITECTURE: &str = "docs/architecture.md";
 const GLOSSARY: &str = "docs/glossary.md";
 const FORMAT: &str = "docs/format.md";
 const MANUAL: &str = "docs/cli.md";
+const TESTING: &str = "docs/testing.md";
 
 /// Everything that may stand at the top beside hidden files.
 const TOP_LEVEL: &[&str] = &[
@@ -48,6 +49,13 @@ const NO_OBJECT: &[&str] = &["src/format/mod.rs", "src/format/wire.rs", "src/sea
 const DECODERS: &[(&str, &[&str])] =
     &[("src/format/", &["fn decode", "fn parse("]), ("src/seal/", &["fn open", "fn from_text("])];
 
+/// Folders that read neither what is stored in a backend nor what the local cache keeps: the bytes of
+/// objects have the table in `docs/format.md`.
+const NO_CACHE: &[&str] = &["src/format/", "src/seal/", "src/chunk/", "src/ops/prune/storm.rs"];
+
+/// What gives away that a file reads bytes which this program wrote.
+const READS_BYTES: &[&str] = &["fn decode(", "fn decode_", "fn decode<", "Cursor::new("];
+
 /// Where tests say that they could not run, past the test runner.
 const SKIPPERS: &[&str] =
     &["src/base/testing.rs", "tests/cli/world.rs", "tests/spec/python.rs", "tests/tidy.rs"];
@@ -70,6 +78,12 @@ const CONFINED: &[Confined] = &[
         // `chunk` and `seal` turn the output of a keyed hash into numbers, and `chunk` reads headers
         // of other programs' files; they read nothing that is stored.
         homes: &["src/format/wire.rs", "src/chunk/", "src/seal/"],
+        why: "stored numbers are read where every length is checked; use format::wire",
+    },
+    Confined {
+        word: "from_be_bytes",
+        // Keys of the local index sort by number; ids fall into buckets by their first bytes.
+        homes: &["src/index/numbers.rs", "src/index/buckets.rs"],
         why: "stored numbers are read where every length is checked; use format::wire",
     },
     Confined {
@@ -914,6 +928,34 @@ fn check_format(files: &[File]) -> Vec<Fault> {
     faults
 }
 
+fn check_cache(files: &[File]) -> Vec<Fault> {
+    const RULE: &str = "cache";
+    let rows = table(text_of(files, TESTING), &["source", "fuzz target"]).unwrap_or_default();
+    let clean = |cell: &str| cell.replace('`', "");
+    let reads = |file: &File| READS_BYTES.iter().any(|word| file.live_code().contains(word));
+    let mut faults = Vec::new();
+    let ours = |f: &&File| f.is_rust_in(&["src/"]) && !f.is_rust_in(NO_CACHE);
+    for file in files.iter().filter(ours).filter(|file| reads(file)) {
+        if !rows.iter().any(|(_, cells)| clean(&cells[0]) == file.path) {
+            let what =
+                format!("it decodes, and no row of `| source | fuzz target |` in {TESTING} has it");
+            faults.push(fault(&file.path, 1, RULE, what));
+        }
+    }
+    for (line, cells) in &rows {
+        let [source, target] = [0, 1].map(|column| clean(&cells[column]));
+        if !find(files, &source).is_some_and(reads) {
+            faults.push(fault(TESTING, *line, RULE, format!("`{source}` decodes nothing")));
+        }
+        let path = format!("fuzz/fuzz_targets/{target}.rs");
+        if find(files, &path).is_none() {
+            let what = format!("`{source}` needs a fuzz target {path}");
+            faults.push(fault(TESTING, *line, RULE, what));
+        }
+    }
+    faults
+}
+
 // ---------------------------------------------------------------------------------------------
 // 7. Every command has an operation and a manual section
 // ---------------------------------------------------------------------------------------------
@@ -1265,6 +1307,11 @@ fn every_decoder_is_specified_and_fuzzed() -> Verdict {
 }
 
 #[test]
+fn every_decoder_of_the_cache_is_fuzzed() -> Verdict {
+    expect_none(check_cache(tree()))
+}
+
+#[test]
 fn vectors_are_well_formed() -> Verdict {
     expect_none(check_vectors(tree()))
 }
@@ -1468,6 +1515,27 @@ mod selftest {
         let text = format!("{FORMAT_TEXT}```vector index-segment more\nbytes: 02\n```\n");
         let text: &'static str = Box::leak(text.into_boxed_str());
         check(check_format, &format_tree(text), &["2 valid vectors and only 1 invalid"]);
+    }
+
+    #[test]
+    fn cache() {
+        let paper =
+            "| source | fuzz target |\n|---|---|\n| `src/index/place.rs` | `cache_place` |\n";
+        let clean = [
+            (TESTING, paper),
+            ("src/index/place.rs", "    fn decode(bytes: &[u8]) {}\n"),
+            ("src/index/memory.rs", "// fn decode(\nfn decoded() {}\n"),
+            ("src/format/pack.rs", "pub fn decode() { Cursor::new(x) }"),
+            ("fuzz/fuzz_targets/cache_place.rs", ""),
+        ];
+        check(check_cache, &clean, &[]);
+        for text in ["fn decode_all(x) {}", "fn x() { Cursor::new(&bytes).u64() }"] {
+            let mut planted = clean.to_vec();
+            planted.push(("src/ops/writer.rs", text));
+            check(check_cache, &planted, &["src/ops/writer.rs:1: cache: it decodes"]);
+        }
+        let expect = ["`src/index/place.rs` decodes nothing", "needs a fuzz target"];
+        check(check_cache, &[(TESTING, paper)], &expect);
     }
 
     #[test]

@@ -19,12 +19,16 @@ mod conformance;
 #[cfg(feature = "rocksdb")]
 mod local;
 mod memory;
+pub mod numbers;
 mod place;
 mod plan;
+mod progress;
 mod recent;
 mod record;
+pub mod remembered;
 mod rows;
 mod scratch;
+mod stamp;
 #[cfg(test)]
 mod testdata;
 
@@ -40,9 +44,11 @@ pub use cache::{Cache, CacheOptions, Notice, State};
 pub use local::{LocalIndex, OpenError, SharedIndex};
 pub use memory::MemoryIndex;
 pub use place::{PackNo, Place};
-pub use record::{FramePlace, PackRecord};
+pub use progress::Progress;
+pub use record::{FramePlace, PackHead, PackRecord};
 pub use rows::{MemoryRows, NoRows, RowKey, Rows, UntouchedRows};
 pub use scratch::Scratch;
+pub use stamp::Stamp;
 
 /// An opened index segment: what it says about packs, and its entries in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

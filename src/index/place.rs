@@ -1,13 +1,10 @@
 //! One place of a chunk: sixteen bytes that say pack, frame and range.
 
-#[cfg(any(test, feature = "rocksdb"))]
 use crate::format::DecodeError;
-#[cfg(any(test, feature = "rocksdb"))]
 use crate::format::wire::Cursor;
 
 /// Length of an encoded place in bytes.
-#[cfg(any(test, feature = "rocksdb"))]
-pub(super) const PLACE_LEN: usize = 16;
+pub const PLACE_LEN: usize = 16;
 
 /// Numbers a pack within one opened index.
 ///
@@ -28,10 +25,9 @@ pub struct Place {
     pub len: u32,
 }
 
-#[cfg(any(test, feature = "rocksdb"))]
 impl Place {
     /// The sixteen bytes; each number little-endian.
-    pub(super) fn encode(self) -> [u8; PLACE_LEN] {
+    pub fn encode(self) -> [u8; PLACE_LEN] {
         let mut bytes = [0; PLACE_LEN];
         bytes[0..4].copy_from_slice(&self.pack.0.to_le_bytes());
         bytes[4..8].copy_from_slice(&self.frame.to_le_bytes());
@@ -52,7 +48,7 @@ impl Place {
     }
 
     /// The places in a stored value; an incomplete last one is left out.
-    pub(super) fn decode_all(bytes: &[u8]) -> impl Iterator<Item = Self> + '_ {
+    pub fn decode_all(bytes: &[u8]) -> impl Iterator<Item = Self> + '_ {
         bytes.chunks_exact(PLACE_LEN).filter_map(|chunk| Self::decode(chunk).ok())
     }
 }

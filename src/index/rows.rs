@@ -20,8 +20,6 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use super::lock;
-#[cfg(feature = "rocksdb")]
-use crate::format::wire::Cursor;
 
 /// Names a row; the caller hashes source root and path into it.
 pub type RowKey = [u8; 32];
@@ -108,75 +106,5 @@ impl Rows for MemoryRows {
         let before = rows.len();
         rows.retain(|_, (stamp, _)| epochs.contains(stamp));
         (before - rows.len()) as u64
-    }
-}
-
-/// Length of an encoded stamp in bytes.
-#[cfg(feature = "rocksdb")]
-pub(super) const STAMP_LEN: usize = 24;
-
-/// Which run found which row right.
-#[cfg(feature = "rocksdb")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Stamp {
-    pub(super) epoch: u64,
-    /// Of the key and the bytes of the row.
-    pub(super) digest: [u8; 8],
-}
-
-#[cfg(feature = "rocksdb")]
-impl Stamp {
-    /// A stamp for these very bytes.
-    pub(super) fn new(key: &RowKey, bytes: &[u8], epoch: u64) -> Self {
-        Self { epoch, digest: checksum(&[key, bytes]) }
-    }
-
-    /// Epoch (little-endian), digest, checksum of key and both.
-    pub(super) fn encode(self, key: &RowKey) -> [u8; STAMP_LEN] {
-        let mut value = [0; STAMP_LEN];
-        value[0..8].copy_from_slice(&self.epoch.to_le_bytes());
-        value[8..16].copy_from_slice(&self.digest);
-        let sum = checksum(&[key, &value[0..16]]);
-        value[16..24].copy_from_slice(&sum);
-        value
-    }
-
-    /// Reads a stamp, unless it is damaged.
-    pub(super) fn decode(key: &RowKey, value: &[u8]) -> Option<Self> {
-        let mut cursor = Cursor::new(value);
-        let stamp = Self { epoch: cursor.u64().ok()?, digest: cursor.array().ok()? };
-        (stamp.encode(key) == value).then_some(stamp)
-    }
-}
-
-/// Eight bytes of BLAKE3: against accidents, not against anyone who can write here.
-#[cfg(feature = "rocksdb")]
-fn checksum(parts: &[&[u8]]) -> [u8; 8] {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(part);
-    }
-    let mut sum = [0; 8];
-    hasher.finalize_xof().fill(&mut sum);
-    sum
-}
-
-#[cfg(all(test, feature = "rocksdb"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_stamp_with_any_bit_flipped_is_absent() {
-        let key = [3; 32];
-        let stamp = Stamp::new(&key, b"row", 7);
-        let value = stamp.encode(&key);
-        assert_eq!(Stamp::decode(&key, &value), Some(stamp));
-        assert_eq!(Stamp::decode(&[4; 32], &value), None);
-        assert_eq!(Stamp::decode(&key, &value[..23]), None);
-        for bit in 0..STAMP_LEN * 8 {
-            let mut flipped = value;
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Stamp::decode(&key, &flipped), None, "bit {bit}");
-        }
     }
 }

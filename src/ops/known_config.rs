@@ -2,8 +2,8 @@
 
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::ObjectName;
-use crate::format::wire::Cursor;
 use crate::index::Cache;
+use crate::index::remembered::KnownConfig;
 use crate::repo::chunks::Chunks;
 use crate::repo::{ConfigHead, Repository};
 
@@ -16,19 +16,20 @@ const KEY: &str = "config";
 /// [`ErrorKind::Damaged`] when this host has seen a later one, or another of the same number.
 pub(super) fn compare(repository: &Repository, chunks: &Chunks) -> Result<()> {
     let now = repository.config_head();
-    let known = chunks.meta_get(KEY).as_deref().and_then(decode);
+    let known = chunks.meta_get(KEY).as_deref().and_then(head_of);
     if let Some(error) = contradiction(known, now) {
         return Err(error);
     }
     if known != Some(now) {
-        chunks.meta_put(KEY, &encode(now));
+        let now = KnownConfig { number: now.number, hash: now.hash };
+        chunks.meta_put(KEY, &now.encode());
     }
     Ok(())
 }
 
 /// As [`compare`] for a cache that is not in use, without keeping anything.
 pub(super) fn compare_with(cache: &Cache, repository: &Repository) -> Result<()> {
-    let known = cache.meta_get(KEY).as_deref().and_then(decode);
+    let known = cache.meta_get(KEY).as_deref().and_then(head_of);
     contradiction(known, repository.config_head()).map_or(Ok(()), Err)
 }
 
@@ -46,12 +47,7 @@ fn contradiction(known: Option<ConfigHead>, now: ConfigHead) -> Option<Error> {
     ))
 }
 
-fn encode(head: ConfigHead) -> Vec<u8> {
-    [&head.number.to_le_bytes()[..], &head.hash].concat()
-}
-
-fn decode(bytes: &[u8]) -> Option<ConfigHead> {
-    let mut cursor = Cursor::new(bytes);
-    let head = ConfigHead { number: cursor.u64().ok()?, hash: cursor.array().ok()? };
-    cursor.finish().ok().map(|()| head)
+fn head_of(record: &[u8]) -> Option<ConfigHead> {
+    let known = KnownConfig::decode(record).ok()?;
+    Some(ConfigHead { number: known.number, hash: known.hash })
 }

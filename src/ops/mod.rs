@@ -28,11 +28,10 @@ mod tests;
 pub mod unforget;
 mod writer;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::{Cancel, Clock, PackId, Problems, Progress, Result};
+use crate::base::{Cancel, Clock, Problems, Progress, Result};
 use crate::index::{Cache, CacheOptions, Notice};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
@@ -52,14 +51,6 @@ pub struct Run<'a> {
 /// Packs that `check` found damaged on this host, until a backup has stored anew what the sources
 /// still have of them. They have their right length, so that a listing does not give them away.
 const DAMAGED_KEY: &str = "damaged packs";
-
-fn encode_packs<'a>(packs: impl Iterator<Item = &'a PackId>) -> Vec<u8> {
-    packs.flat_map(|pack| *pack.as_bytes()).collect()
-}
-
-fn decode_packs(bytes: &[u8]) -> HashSet<PackId> {
-    bytes.chunks_exact(32).filter_map(PackId::from_slice).collect()
-}
 
 /// Opens the local cache in `dir`, or none, and brings it up to date.
 fn open_chunks(

@@ -3,7 +3,7 @@
 use crate::backend::Backend;
 use crate::base::{Error, ErrorKind, Problems, Result, SessionId, WriterId};
 use crate::format::ObjectName;
-use crate::format::wire::Cursor;
+use crate::index::remembered::LastWritten;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::snapshots::Snapshots;
@@ -22,29 +22,26 @@ pub(super) struct Writer {
 impl Writer {
     /// The writer of this host with the number of its next snapshot. A lost cache makes a new one.
     pub(super) fn next(chunks: &Chunks) -> Self {
-        let bytes = chunks.meta_get(KEY).unwrap_or_default();
-        let mut cursor = Cursor::new(&bytes);
-        match (cursor.array(), cursor.u64()) {
-            (Ok(id), Ok(sequence)) => Self { id: WriterId::new(id), sequence: sequence + 1 },
-            _ => Self { id: WriterId::random(), sequence: 1 },
+        match last_written(chunks.meta_get(KEY)) {
+            Some(last) => Self { id: last.writer, sequence: last.sequence + 1 },
+            None => Self { id: WriterId::random(), sequence: 1 },
         }
     }
 
     /// Remembers that the snapshot was committed.
     pub(super) fn keep(self, chunks: &Chunks, snapshot: SessionId) {
-        let id = self.id.as_bytes();
-        let bytes = [&id[..], &self.sequence.to_le_bytes(), snapshot.as_bytes()].concat();
-        chunks.meta_put(KEY, &bytes);
+        let last = LastWritten { writer: self.id, sequence: self.sequence, snapshot };
+        chunks.meta_put(KEY, &last.encode());
     }
 }
 
 /// The last snapshot that this host made, by its record in the local cache.
 pub(super) fn last_snapshot(record: Option<Vec<u8>>) -> Option<SessionId> {
-    let record = record?;
-    let mut cursor = Cursor::new(&record);
-    cursor.array::<32>().ok()?;
-    cursor.u64().ok()?;
-    cursor.array().ok().map(SessionId::new)
+    last_written(record).map(|last| last.snapshot)
+}
+
+fn last_written(record: Option<Vec<u8>>) -> Option<LastWritten> {
+    LastWritten::decode(&record?).ok()
 }
 
 /// A problem when the last snapshot that this host made is gone, though nobody forgot it: then the

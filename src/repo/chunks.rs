@@ -12,11 +12,15 @@ use super::parallel::ask_all;
 use super::trust::{self, Judge, Verdict};
 use super::{Repository, adopt, damaged, is_missing, session};
 use crate::backend::Listed;
+<<<<<<< HEAD
 use crate::base::id::ID_LEN;
 use crate::base::rules::{Rule, keeps};
+=======
+>>>>>>> 99610fa (fuzz: what the local cache gives back is decoded in few places, each fuzzed)
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
+use crate::index::remembered::{decode_ids, encode_ids};
 use crate::index::{
     Alive, Cache, Index, Notice, PackNo, PackRecord, Place, Refused, RowKey, Rows, Segment,
 };
@@ -97,7 +101,7 @@ impl Chunks {
     /// # Errors
     /// When segments cannot be listed. One that cannot be read is a problem instead.
     pub fn open(repository: Arc<Repository>, cache: Cache) -> Result<Self> {
-        let distrusted = trust::decode_distrusted(cache.meta_get(trust::DISTRUSTED_KEY));
+        let distrusted = trust::distrusted_in(cache.meta_get(trust::DISTRUSTED_KEY));
         let inner = Inner {
             cache,
             segments: HashSet::new(),
@@ -212,7 +216,7 @@ impl Chunks {
     /// Segments that were replaced by others, as far as this host has seen it.
     pub fn superseded(&self) -> HashSet<SegmentId> {
         let record = self.meta_get(SUPERSEDED_KEY).unwrap_or_default();
-        record.chunks_exact(ID_LEN).filter_map(SegmentId::from_slice).collect()
+        decode_ids(&record).collect()
     }
 
     /// The newest are remembered: they serve hosts that take files over from a run before.
@@ -221,12 +225,12 @@ impl Chunks {
             return;
         }
         let record = cache.meta_get(SUPERSEDED_KEY).unwrap_or_default();
-        let known: HashSet<&[u8]> = record.chunks_exact(ID_LEN).collect();
-        let new = segments.iter().map(|id| &id.as_bytes()[..]).filter(|id| !known.contains(id));
-        let all: Vec<&[u8]> = record.chunks_exact(ID_LEN).chain(new).collect();
+        let known: HashSet<SegmentId> = decode_ids(&record).collect();
+        let new = segments.iter().copied().filter(|id| !known.contains(id));
+        let all: Vec<SegmentId> = decode_ids(&record).chain(new).collect();
         if all.len() > known.len() {
             let kept = &all[all.len().saturating_sub(SUPERSEDED_COUNT_MAX)..];
-            cache.meta_put(SUPERSEDED_KEY, &kept.concat());
+            cache.meta_put(SUPERSEDED_KEY, &encode_ids(kept));
         }
     }
 
@@ -575,7 +579,7 @@ impl Chunks {
             }
         }
         if inner.distrusted.len() > distrusted_count {
-            let record = trust::encode_distrusted(&inner.distrusted);
+            let record = trust::distrusted_record(&inner.distrusted);
             inner.cache.meta_put(trust::DISTRUSTED_KEY, &record);
         }
         Ok(misled)

@@ -14,6 +14,7 @@ use crate::backend::BackendError;
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::segment::{Fence, SegmentEntry, SegmentFrame};
 use crate::format::{DecodeError, ObjectName};
+use crate::index::remembered::{decode_ids, encode_ids};
 use crate::seal::segment;
 
 /// Segments that a host remembers not to believe; 32 bytes each.
@@ -125,14 +126,13 @@ pub fn false_segment(name: &ObjectName) -> Error {
 }
 
 /// The record of segments not to believe.
-pub fn encode_distrusted(segments: &HashSet<SegmentId>) -> Vec<u8> {
-    segments.iter().take(DISTRUSTED_COUNT_MAX).flat_map(|id| *id.as_bytes()).collect()
+pub fn distrusted_record(segments: &HashSet<SegmentId>) -> Vec<u8> {
+    encode_ids(segments.iter().take(DISTRUSTED_COUNT_MAX))
 }
 
 /// What a record says; nothing where there is none.
-pub fn decode_distrusted(record: Option<Vec<u8>>) -> HashSet<SegmentId> {
-    let record = record.unwrap_or_default();
-    record.chunks_exact(32).filter_map(|id| Some(SegmentId::new(id.try_into().ok()?))).collect()
+pub fn distrusted_in(record: Option<Vec<u8>>) -> HashSet<SegmentId> {
+    decode_ids(&record.unwrap_or_default()).collect()
 }
 
 /// Whether frames and entries of one pack are those of its header. A segment may say less: places

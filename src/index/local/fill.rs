@@ -12,11 +12,11 @@ use rocksdb::{
 };
 
 use super::store::{CHUNKS, COUNT_KEY, FENCE_KEY, PACKS, SEGMENTS, Store, chunk_file_options};
-use super::view::{Progress, id_key, number_key, record_key};
 use crate::base::{Error, ErrorKind, Result, SegmentId};
+use crate::index::numbers::{self, head_key, id_key, record_key};
 use crate::index::place::PLACE_LEN;
 use crate::index::plan::Plan;
-use crate::index::{Place, Refused, Segment};
+use crate::index::{PackHead, Place, Progress, Refused, Segment};
 
 /// Entries up to which a batch is used: half a mebibyte in the log, and no file of its own that
 /// has to be compacted away.
@@ -93,11 +93,9 @@ fn write_plan(store: &Store, plan: &Plan<'_>, progress: Progress) -> Result<()> 
 fn add_packs(store: &Store, plan: &Plan<'_>, batch: &mut WriteBatch) {
     let packs = store.family(PACKS);
     for (no, table) in &plan.fresh {
-        let mut value = [0; 40];
-        value[..32].copy_from_slice(table.id.as_bytes());
-        value[32..].copy_from_slice(&table.len.to_le_bytes());
-        batch.put_cf(packs, number_key(*no), value);
-        batch.put_cf(packs, id_key(&table.id), no.0.to_le_bytes());
+        let head = PackHead { id: table.id, len: table.len };
+        batch.put_cf(packs, head_key(*no), head.encode());
+        batch.put_cf(packs, id_key(&table.id), numbers::encode(&[*no]));
         batch.put_cf(packs, record_key(*no), &table.bytes);
     }
 }
@@ -106,8 +104,7 @@ fn add_segments(store: &Store, plan: &Plan<'_>, progress: Progress, batch: &mut 
     let segments = store.family(SEGMENTS);
     batch.put_cf(segments, COUNT_KEY, progress.count.to_le_bytes());
     for segment in &plan.segments {
-        let value: Vec<u8> = segment.packs.iter().flat_map(|no| no.0.to_le_bytes()).collect();
-        batch.put_cf(segments, segment.id.as_bytes(), value);
+        batch.put_cf(segments, segment.id.as_bytes(), numbers::encode(&segment.packs));
     }
 }
 

@@ -9,7 +9,8 @@ use rocksdb::{IteratorMode, WriteBatch, WriteOptions};
 
 use super::store::{META, ROWS, STAMPS, Store};
 use crate::index::lock;
-use crate::index::rows::{RowKey, Rows, Stamp};
+use crate::index::rows::{RowKey, Rows};
+use crate::index::stamp::Stamp;
 
 /// Rows in one write, in bytes: bounds what is in memory twice.
 const WRITE_BYTES: usize = 1 << 20;

@@ -8,9 +8,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::home::Home;
-use super::view::Progress;
 use super::*;
 use crate::base::testing::skip;
+use crate::index::Progress;
+use crate::index::numbers::head_key;
 use crate::index::testdata::{self, chunk, pack, places, segment, segment_id};
 use crate::index::{Cache, CacheOptions, MemoryIndex, Rows, State, conformance};
 
@@ -332,7 +333,7 @@ fn parts_of_different_times_are_found_out() {
     };
     let old = Progress { next_no: 1, count: 1 }.encode();
     // Packs are older than chunks; chunks are older than segments.
-    assert!(lose(store::PACKS, &view::number_key(PackNo(1)), None).unwrap().contains("disagree"));
+    assert!(lose(store::PACKS, &head_key(PackNo(1)), None).unwrap().contains("disagree"));
     assert!(lose(store::CHUNKS, store::FENCE_KEY, Some(&old)).unwrap().contains("disagree"));
     assert!(lose(store::CHUNKS, store::FENCE_KEY, None).unwrap().contains("disagree"));
     // Segments that were not marked are only done again.

@@ -7,56 +7,13 @@ use rocksdb::{Direction, IteratorMode, ReadOptions};
 
 use super::store::{CHUNKS, COUNT_KEY, FENCE_KEY, PACKS, SEGMENTS, Store};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId};
-use crate::format::wire::Cursor;
 use crate::index::memory::unknown_pack;
+use crate::index::numbers::{self, HEAD_PREFIX, head_key, id_key, record_key};
 use crate::index::plan::{Known, KnownPack};
-use crate::index::{PackNo, PackRecord, Place};
+use crate::index::{PackHead, PackNo, PackRecord, Place, Progress};
 
 /// Ids in one request: the blocks it pins (4 KiB each) stay below 2 MiB.
 const BATCH_COUNT: usize = 512;
-
-/// How far the families got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// The first pack number that is free.
-    pub(super) next_no: u32,
-    /// Fillings so far.
-    pub(super) count: u64,
-}
-
-impl Progress {
-    /// Number, then count, little-endian.
-    pub(super) fn encode(self) -> [u8; 12] {
-        let mut bytes = [0; 12];
-        bytes[0..4].copy_from_slice(&self.next_no.to_le_bytes());
-        bytes[4..12].copy_from_slice(&self.count.to_le_bytes());
-        bytes
-    }
-}
-
-/// Key of id and length of a pack.
-pub(super) fn number_key(no: PackNo) -> [u8; 5] {
-    numbered(b'n', no)
-}
-
-/// Key of the record of a pack.
-pub(super) fn record_key(no: PackNo) -> [u8; 5] {
-    numbered(b'f', no)
-}
-
-/// Key of the number of a pack.
-pub(super) fn id_key(id: &PackId) -> [u8; 33] {
-    let mut key = [b'i'; 33];
-    key[1..].copy_from_slice(id.as_bytes());
-    key
-}
-
-/// Big-endian, so that keys are in the order of numbers.
-fn numbered(prefix: u8, no: PackNo) -> [u8; 5] {
-    let mut key = [prefix; 5];
-    key[1..].copy_from_slice(&no.0.to_be_bytes());
-    key
-}
 
 impl Store {
     /// How far packs, chunks and segments got, if they belong together.
@@ -72,13 +29,13 @@ impl Store {
         };
         let mut packs = self.db.iterator_cf(
             self.family(PACKS),
-            IteratorMode::From(&number_key(PackNo(u32::MAX)), Direction::Reverse),
+            IteratorMode::From(&head_key(PackNo(u32::MAX)), Direction::Reverse),
         );
         let next_no = match packs.next() {
-            Some(Ok((key, _))) if key.first() == Some(&b'n') => match key[1..].try_into() {
-                Ok(bytes) => u32::from_be_bytes(bytes).checked_add(1).ok_or_else(wrong)?,
-                Err(_) => return Err(wrong()),
-            },
+            Some(Ok((key, _))) if key.first() == Some(&HEAD_PREFIX) => {
+                let last = numbers::decode_head_key(&key).ok_or_else(wrong)?;
+                last.0.checked_add(1).ok_or_else(wrong)?
+            }
             Some(Err(error)) => return Err(self.error("read", error)),
             Some(Ok(_)) | None => 0,
         };
@@ -86,15 +43,11 @@ impl Store {
             self.db.get_cf(self.family(family), key).map_err(|error| self.error("read", error))
         };
         let count = match get(SEGMENTS, COUNT_KEY)? {
-            Some(bytes) => Cursor::new(&bytes).u64().map_err(|_| wrong())?,
+            Some(bytes) => Progress::decode_count(&bytes).map_err(|_| wrong())?,
             None => 0,
         };
         let chunks = match get(CHUNKS, FENCE_KEY)? {
-            Some(bytes) => {
-                let mut cursor = Cursor::new(&bytes);
-                let next_no = cursor.u32().map_err(|_| wrong())?;
-                Progress { next_no, count: cursor.u64().map_err(|_| wrong())? }
-            }
+            Some(bytes) => Progress::decode(&bytes).map_err(|_| wrong())?,
             None => Progress { next_no: 0, count: 0 },
         };
         if chunks.next_no > next_no || chunks.count < count {
@@ -118,10 +71,7 @@ impl Store {
             .db
             .get_pinned_cf(self.family(SEGMENTS), segment.as_bytes())
             .map_err(|error| self.error("read", error))?;
-        Ok(value.map(|value| {
-            let mut cursor = Cursor::new(&value);
-            std::iter::from_fn(|| cursor.u32().ok().map(PackNo)).collect()
-        }))
+        value.map(|value| numbers::decode(&value).map_err(|_| self.unreadable())).transpose()
     }
 
     pub(super) fn each_place(
@@ -166,18 +116,17 @@ impl Store {
         let packs = self.family(PACKS);
         for entry in self.db.iterator_cf_opt(packs, options, IteratorMode::Start) {
             let (key, value) = entry.map_err(|error| self.error("read", error))?;
-            let mut cursor = Cursor::new(&value);
-            let number = key.get(1..).and_then(|bytes| bytes.try_into().ok());
-            let (Some(number), Ok(id), Ok(len)) = (number, cursor.array(), cursor.u64()) else {
-                self.poison();
-                return Err(Error::new(
-                    ErrorKind::Damaged,
-                    "could not read the packs of the local index",
-                ));
-            };
-            visit(PackNo(u32::from_be_bytes(number)), &PackId::new(id), len);
+            let head = numbers::decode_head_key(&key).zip(PackHead::decode(&value).ok());
+            let (no, head) = head.ok_or_else(|| self.unreadable())?;
+            visit(no, &head.id, head.len);
         }
         Ok(())
+    }
+
+    /// The error for numbers of packs that are not what this program wrote.
+    fn unreadable(&self) -> Error {
+        self.poison();
+        Error::new(ErrorKind::Damaged, "could not read the packs of the local index")
     }
 
     pub(super) fn pack_no(&self, id: &PackId) -> Result<Option<PackNo>> {
@@ -191,7 +140,9 @@ impl Store {
             .into_iter()
             .map(|value| {
                 let value = value.map_err(|error| self.error("read", error))?;
-                Ok(value.and_then(|value| Cursor::new(&value).u32().ok()).map(PackNo))
+                let numbers = value.map(|value| numbers::decode(&value));
+                let numbers = numbers.transpose().map_err(|_| self.unreadable())?;
+                Ok(numbers.and_then(|numbers| numbers.first().copied()))
             })
             .collect()
     }

@@ -1,10 +1,10 @@
 //! Ends a session: with a snapshot, or without one where none is wanted.
 
-use super::epoch::LastEpoch;
-use super::{Made, Options};
+use super::{Made, Options, epoch};
 use crate::base::rules::{Rule, keeps};
 use crate::base::{Result, SegmentId, SessionId};
 use crate::format::snapshot::Snapshot;
+use crate::index::remembered::LastEpoch;
 use crate::ops::writer::Writer;
 use crate::ops::{DAMAGED_KEY, Run};
 use crate::repo::Repository;
@@ -79,8 +79,9 @@ impl Ending<'_> {
 
     /// Tells the next run that the rows of this one describe `snapshot`.
     fn keep_epoch(&self, snapshot: SessionId) {
-        let (epoch, segments) = (self.epoch, self.chunks.segments());
-        LastEpoch { epoch, snapshot, segments }.write(self.chunks, &self.scope);
+        let segments = self.chunks.segments().into_iter().collect();
+        let last = LastEpoch { epoch: self.epoch, snapshot, segments };
+        epoch::remember(&last, self.chunks, &self.scope);
     }
 }
 

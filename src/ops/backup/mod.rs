@@ -10,20 +10,21 @@ mod suspicion;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use self::capture::{Capture, Captured};
 use self::ending::Ending;
-use self::epoch::LastEpoch;
 use self::record::Record;
 use self::source::Source;
 use super::writer::Writer;
-use super::{DAMAGED_KEY, Run, closing_notices, decode_packs, open_chunks, subtree};
+use super::{DAMAGED_KEY, Run, closing_notices, open_chunks, subtree};
 use crate::base::size::MIB;
-use crate::base::{Error, ErrorKind, Result, SessionId, Timestamp};
+use crate::base::{Error, ErrorKind, PackId, Result, SessionId, Timestamp};
 use crate::format::entry::TreeRef;
 use crate::format::snapshot::{Snapshot, State};
+use crate::index::remembered::{LastEpoch, decode_ids};
 use crate::index::{Rows, UntouchedRows};
 use crate::pipeline::parent_tree::ParentTree;
 use crate::pipeline::scan::LastRun;
@@ -193,7 +194,8 @@ impl Backup<'_> {
         // The order matters: generations, then packs, then snapshots.
         let mut session = Session::start(repository)?;
         run.problems.extend(session.take_problems());
-        let damaged = decode_packs(&chunks.meta_get(DAMAGED_KEY).unwrap_or_default());
+        let damaged = chunks.meta_get(DAMAGED_KEY).unwrap_or_default();
+        let damaged: HashSet<PackId> = decode_ids(&damaged).collect();
         chunks.list_packs(&session.first_look().endangered.union(&damaged).copied().collect())?;
         let mut snapshots = Snapshots::read(repository)?.as_of(run.clock.now());
         run.problems.extend(std::mem::take(&mut snapshots.problems));
@@ -206,9 +208,8 @@ impl Backup<'_> {
         }
         let paths = source.paths();
         let scope = epoch::scope(&options.host, &paths);
-        let taken_over = parent
-            .filter(|_| !verified_only)
-            .and_then(|parent| LastEpoch::of_parent(chunks, parent));
+        let taken_over =
+            parent.filter(|_| !verified_only).and_then(|parent| epoch::of_parent(chunks, parent));
         let untouched = UntouchedRows(chunks);
         let rows: &dyn Rows = if options.dry_run { &untouched } else { chunks };
         let comparison = options.comparison;
@@ -224,7 +225,7 @@ impl Backup<'_> {
             cache_degraded = chunks.is_degraded(),
             "parent snapshot chosen"
         );
-        let next_epoch = epoch::of_session(session.id());
+        let next_epoch = LastEpoch::of_session(session.id());
         let problems_before = run.problems.count();
         let before = self.stream_before(parent);
         let capture = Capture {

@@ -16,10 +16,11 @@ use findings::{Findings, cause};
 use walk::Walker;
 
 use super::writer::{self, last_snapshot};
-use super::{DAMAGED_KEY, Run, closing_notices, encode_packs, known_config, open_chunks};
+use super::{DAMAGED_KEY, Run, closing_notices, known_config, open_chunks};
 use crate::base::text::escape;
 use crate::base::{PackId, Result};
 use crate::format::ObjectName;
+use crate::index::remembered::encode_ids;
 use crate::index::{Cache, CacheOptions, Scratch};
 use crate::pipeline::budget::Budget;
 use crate::repo::Repository;
@@ -160,7 +161,7 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
         damaged.extend(read.damaged.iter().map(|(id, _)| *id));
         // Open only for a moment: a backup that runs beside this wants it.
         if !damaged.is_empty() {
-            Cache::open(cache()).0.meta_put(DAMAGED_KEY, &encode_packs(damaged.iter()));
+            Cache::open(cache()).0.meta_put(DAMAGED_KEY, &encode_ids(&damaged));
         }
         // What is not itself is no witness.
         for (id, _) in read.damaged.iter().filter(|(_, error)| !is_contradiction(error)) {
@@ -175,8 +176,8 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
         }
         if !found_false.is_empty() {
             let (known, _) = Cache::open(cache());
-            found_false.extend(trust::decode_distrusted(known.meta_get(trust::DISTRUSTED_KEY)));
-            known.meta_put(trust::DISTRUSTED_KEY, &trust::encode_distrusted(&found_false));
+            found_false.extend(trust::distrusted_in(known.meta_get(trust::DISTRUSTED_KEY)));
+            known.meta_put(trust::DISTRUSTED_KEY, &trust::distrusted_record(&found_false));
         }
         report.read_bytes = read.bytes;
     }
