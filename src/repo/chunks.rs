@@ -12,11 +12,7 @@ use super::parallel::ask_all;
 use super::trust::{self, Judge, Verdict};
 use super::{Repository, adopt, damaged, is_missing, session};
 use crate::backend::Listed;
-<<<<<<< HEAD
-use crate::base::id::ID_LEN;
 use crate::base::rules::{Rule, keeps};
-=======
->>>>>>> 99610fa (fuzz: what the local cache gives back is decoded in few places, each fuzzed)
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
