@@ -10,12 +10,12 @@ use super::oracle::{Tree, tree_of};
 use super::store::{Client, Faults};
 use super::world::World;
 use super::{content, secret};
-use crate::backend::Backend;
+use crate::backend::{Backend, Verb};
 use crate::base::calendar::Calendar;
 use crate::base::rules::Rule;
 use crate::base::{Cancel, Error, ErrorKind, Problems, Progress, Result, SessionId, simulated};
-use crate::format::ObjectName;
 use crate::format::snapshot::Decision;
+use crate::format::{GenerationStep, ObjectKind, ObjectName};
 use crate::index::Cache;
 use crate::index::cache::simulated::{Kept, run_on};
 use crate::ops::backup::{self, Made};
@@ -51,6 +51,15 @@ pub(super) struct Mix {
     pub(super) restore: u64,
 }
 
+/// A request by what it does, and to which kind of object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Trap {
+    pub(super) verb: Verb,
+    pub(super) kind: ObjectKind,
+    /// Which step of a round it is about, where it is one.
+    pub(super) step: Option<GenerationStep>,
+}
+
 /// How a schedule treats its actors.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Treatment {
@@ -58,6 +67,8 @@ pub(super) struct Treatment {
     pub(super) faults: Faults,
     /// Of a thousand requests so many suspend their actor.
     pub(super) sleeps: u64,
+    /// A request before which half of all clients are suspended.
+    pub(super) trap: Option<Trap>,
     /// Of a thousand clients so many do not see one of the snapshots.
     pub(super) hides: u64,
     /// Of a thousand clients so many are killed.

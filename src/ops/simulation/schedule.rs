@@ -3,40 +3,63 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
-use super::actor::{Actor, Mix, Tally, Treatment};
+use super::actor::{Actor, Mix, Tally, Trap, Treatment};
 use super::baton::{Baton, Dice};
 use super::secret;
 use super::store::Faults;
 use super::world::World;
-use crate::backend::Backend;
 use crate::backend::memory::Memory;
+use crate::backend::{Backend, Verb};
 use crate::base::rules::Rule;
 use crate::base::{SystemClock, simulated};
-use crate::format::Suite;
 use crate::format::config::{ChunkLens, PACK_LEN_MIN};
 use crate::format::slot::Label;
+use crate::format::{GenerationStep, ObjectKind, Suite};
 use crate::ops::init;
 use crate::repo::access::Creation;
 
 /// Most actors of a schedule.
 pub(super) const ACTOR_COUNT_MAX: usize = 4;
 /// What schedules are like: as in life; full of prunes and sleep; full of second thoughts; with a
-/// store that hides things.
-const MOODS: [Mood; 6] = [
-    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, task_count: 4 },
-    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, task_count: 4 },
-    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, task_count: 4 },
-    Mood { mix: mix(30, 55, 10, 2, 2), sleeps: 25, hides: 0, task_count: 6 },
-    Mood { mix: mix(35, 25, 22, 16, 2), sleeps: 8, hides: 0, task_count: 5 },
-    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 150, task_count: 4 },
-];
+/// store that hides things; with clients that are suspended where it hurts.
+const MOODS: [Mood; 8] = [LIFE, LIFE, LIFE, SLEEPY, UNDECIDED, HIDING, TRAPPED, TRAPPED];
+
+const LIFE: Mood =
+    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, has_trap: false, task_count: 4 };
+const SLEEPY: Mood = Mood { mix: mix(30, 55, 10, 2, 2), sleeps: 25, task_count: 6, ..LIFE };
+const UNDECIDED: Mood = Mood { mix: mix(35, 25, 22, 16, 2), sleeps: 8, task_count: 5, ..LIFE };
+const HIDING: Mood = Mood { hides: 150, ..LIFE };
+const TRAPPED: Mood =
+    Mood { mix: mix(35, 45, 14, 3, 2), sleeps: 0, has_trap: true, task_count: 6, ..LIFE };
 
 struct Mood {
     mix: Mix,
     sleeps: u64,
     hides: u64,
+    /// Whether clients are suspended before the same request.
+    has_trap: bool,
     /// Most things that each actor does.
     task_count: u64,
+}
+
+/// Requests before which it matters what others do.
+const TRAPS: [Trap; 12] = [
+    trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Candidates)),
+    trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Begin)),
+    trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Doomed)),
+    trap(Verb::Delete, ObjectKind::Generation, Some(GenerationStep::Doomed)),
+    trap(Verb::List, ObjectKind::Generation, None),
+    trap(Verb::Put, ObjectKind::Session, None),
+    trap(Verb::List, ObjectKind::Session, None),
+    trap(Verb::Put, ObjectKind::Snapshot, None),
+    trap(Verb::List, ObjectKind::Snapshot, None),
+    trap(Verb::Put, ObjectKind::Index, None),
+    trap(Verb::Delete, ObjectKind::Index, None),
+    trap(Verb::Delete, ObjectKind::Pack, None),
+];
+
+const fn trap(verb: Verb, kind: ObjectKind, step: Option<GenerationStep>) -> Trap {
+    Trap { verb, kind, step }
 }
 
 const fn mix(backup: u64, prune: u64, forget: u64, unforget: u64, restore: u64) -> Mix {
@@ -100,6 +123,7 @@ impl Stage {
             mix: mood.mix,
             faults: faults(&mut dice),
             sleeps: mood.sleeps,
+            trap: mood.has_trap.then(|| *dice.pick(&TRAPS)),
             hides: mood.hides,
             killed: *dice.pick(&[0, 200, 500]),
             task_count: 1 + dice.below(mood.task_count),
@@ -151,6 +175,7 @@ impl Stage {
             mix: MOODS[0].mix,
             faults: Faults::default(),
             sleeps: 0,
+            trap: None,
             hides: 0,
             killed: 0,
             task_count: 0,

@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use super::actor::Treatment;
 use super::world::{Effect, World};
-use crate::backend::error::{At, BackendError};
+use crate::backend::error::{At, BackendError, What};
 use crate::backend::{Backend, Junk, Listed, Location, Probe, Put, Verb};
 use crate::format::ObjectName;
-use crate::format::name::ObjectKind;
+use crate::format::name::{ObjectKind, Parsed};
 use crate::seal::Sealed;
 
 /// Names that a listing hands over at a time; what changes between two pages may be in it or not.
@@ -20,6 +20,8 @@ const PAGE_COUNT: usize = 4;
 const LATE_MAX: u64 = 600;
 /// How long, in seconds: from one second to 90 days.
 const SLEEPS: [u64; 6] = [1, 60, 3600, 86_400, 12 * 86_400, 90 * 86_400];
+/// How long a trap holds, in seconds: some dozens of requests, or until nobody else is awake.
+const TRAPPED_FOR: [u64; 4] = [60, 200, 500, 90 * 86_400];
 
 /// How many of a thousand requests fail in which way.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,6 +59,8 @@ pub(super) struct Client {
     /// Requests until it is killed.
     left: AtomicU64,
     is_dead: AtomicBool,
+    /// Whether it met the trap of the schedule.
+    has_slept: AtomicBool,
     fault_count: AtomicU64,
 }
 
@@ -104,6 +108,7 @@ impl Client {
             hidden,
             left: AtomicU64::new(life),
             is_dead: AtomicBool::new(false),
+            has_slept: AtomicBool::new(false),
         })
     }
 
@@ -123,8 +128,11 @@ impl Client {
             return Err(other(at, "the process was killed"));
         }
         let baton = &self.world.baton;
-        if baton.dice(|dice| dice.falls(self.treatment.sleeps)) {
-            let seconds = baton.dice(|dice| *dice.pick(&SLEEPS));
+        let is_trapped = self.is_trap(at) && !self.has_slept.swap(true, Ordering::Relaxed);
+        let is_trapped = is_trapped && baton.dice(|dice| dice.falls(500));
+        if is_trapped || baton.dice(|dice| dice.falls(self.treatment.sleeps)) {
+            let of = if is_trapped { &TRAPPED_FOR[..] } else { &SLEEPS };
+            let seconds = baton.dice(|dice| *dice.pick(of));
             self.world.note(self.me, || format!("sleeps {seconds} s"));
             baton.sleep(self.me, seconds);
         }
@@ -145,6 +153,20 @@ impl Client {
         let killed = if is_last { " killed" } else { "" };
         self.world.note(self.me, || format!("{at}{}{killed}", fate.mark()));
         Ok(fate)
+    }
+
+    fn is_trap(&self, at: &At) -> bool {
+        self.treatment.trap.is_some_and(|trap| {
+            let (kind, step) = match &at.what {
+                What::Object(name) => match name.parsed() {
+                    Parsed::Generation(_, step) => (name.kind(), Some(step)),
+                    _ => (name.kind(), None),
+                },
+                What::Kind(kind) => (*kind, None),
+                What::Place => return false,
+            };
+            (trap.verb, trap.kind, trap.step) == (at.verb, kind, step)
+        })
     }
 
     fn fate(&self, dice: &mut super::baton::Dice) -> Fate {
