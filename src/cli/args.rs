@@ -71,7 +71,7 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) no_cache: bool,
 
-    /// Use at most this much memory in `backup`, `check` and `prune`; `restore` and `ls` need less than
+    /// Use at most this much memory in `backup`, `restore`, `check` and `prune`; `ls` needs less than
     /// 200 MiB, whatever there is [default: 512M] [env: PARADOS_MAX_MEMORY]
     #[arg(long, global = true, value_name = "SIZE", value_parser = crate::base::size::parse)]
     pub(crate) max_memory: Option<u64>,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::space::bytes_at_least;
 use super::writer::miss_last;
 use super::{Run, closing_notices, open_chunks, selection, subtree};
-use crate::base::size::human;
+use crate::base::size::{MIB, human};
 use crate::base::{Error, ErrorKind, Result, SessionId};
 use crate::format::entry::EntryKind;
+use crate::pipeline::RestorePlan;
 use crate::pipeline::merge::{ComponentNo, merge_directories};
 use crate::pipeline::restore::{Restore, Selection, restore as run_restore};
 use crate::repo::Repository;
@@ -37,6 +38,8 @@ pub struct Options {
     pub stays: Vec<PathBuf>,
     /// Directory of the local cache.
     pub cache_dir: Option<PathBuf>,
+    /// Bound on memory in bytes.
+    pub max_memory: u64,
 }
 
 impl Options {
@@ -50,6 +53,7 @@ impl Options {
             how: How::default(),
             stays: Vec::new(),
             cache_dir: None,
+            max_memory: 512 * MIB,
         }
     }
 }
@@ -61,6 +65,8 @@ pub struct Report {
     pub snapshot: SessionId,
     /// Files that were read back and are not what the snapshot has.
     pub mismatch_count: u64,
+    /// Most bytes of packs that were read and not written yet.
+    pub flight_bytes_max: u64,
     /// What a person may want to know.
     pub notices: Vec<String>,
 }
@@ -73,12 +79,13 @@ pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -
     if options.how.dry_run && options.how.verify {
         return Err(Error::new(ErrorKind::Usage, "a dry run restores nothing to verify"));
     }
+    let plan = RestorePlan::new(options.max_memory)?;
     let committed = selection::select(repository, &options.snapshot, run)?;
     let (chunks, mut notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
     if options.snapshot.is_latest() {
         miss_last(repository, &chunks, committed.id, run.problems)?;
     }
-    let reader = Reader::new(repository, &chunks);
+    let reader = Reader::new(repository, &chunks).keeping(plan.kept_bytes);
     let selection = select(&reader, &committed, options, run)?;
     let open = if options.how.dry_run { Target::inspect } else { Target::open };
     let target = open(&options.target, options.target_options)?;
@@ -89,6 +96,7 @@ pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -
         reader: &reader,
         target: &target,
         how: &How { stays, ..options.how.clone() },
+        plan,
         problems: run.problems,
         progress: run.progress,
         cancel: run.cancel,
@@ -110,7 +118,8 @@ pub fn restore(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -
         ));
     }
     let mismatch_count = outcome.mismatch_count.into_inner();
-    Ok(Report { snapshot: committed.id, mismatch_count, notices })
+    let flight_bytes_max = outcome.flight_bytes_max.into_inner();
+    Ok(Report { snapshot: committed.id, mismatch_count, flight_bytes_max, notices })
 }
 
 /// Finds what was asked for in all components, and counts it.

@@ -4,14 +4,18 @@ use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::restore::{self, Action, How, Overwrite};
 use super::tests::{Counts, World, describe, fill, noise};
 use crate::backend::Verb;
 use crate::backend::with::count::Counted;
 use crate::backend::with::fault::{Fault, Faulty, Rule};
+use crate::backend::with::slow::Slow;
+use crate::base::size::MIB;
 use crate::base::{ErrorKind, Result};
 use crate::format::ObjectKind;
+use crate::pipeline::RestorePlan;
 use crate::repo::Repository;
 use crate::seal::keys::Key;
 use crate::seal::slot::Secret;
@@ -37,7 +41,9 @@ impl Scene {
         let world = World::new();
         fill(&world.source());
         world.backup();
-        let faulty = Faulty::new(Arc::clone(world.repository.backend()));
+        // Far enough away that more is asked for before the first answer comes.
+        let slow = Slow::new(Arc::clone(world.repository.backend()), Duration::from_millis(2));
+        let faulty = Faulty::new(slow);
         let counted = Counted::new(Arc::clone(&faulty) as _);
         let secret = || Secret::KeyFile(Key::new([7; 32]));
         let repository = Repository::open(Arc::clone(&counted) as _, &mut |_| Ok(secret()));
@@ -47,10 +53,15 @@ impl Scene {
     }
 
     fn try_restore(&self, how: How) -> (Result<restore::Report>, Counts) {
+        self.try_restore_with(how, 512 * MIB)
+    }
+
+    fn try_restore_with(&self, how: How, memory: u64) -> (Result<restore::Report>, Counts) {
         let counts = Counts::default();
         let options = restore::Options {
             path: Some(self.world.source().to_str().unwrap().into()),
             how,
+            max_memory: memory,
             ..restore::Options::new(self.target.clone())
         };
         self.counted.take();
@@ -391,4 +402,49 @@ fn symbolic_links_come_after_everything_else() {
     // Directories are told when all in them is done, so only those that hold a link follow.
     let first = told.iter().position(|is_link| *is_link).unwrap();
     assert!(first >= 601 && told.len() - first <= 4, "{first} of {}", told.len());
+}
+
+/// Counted where bytes are taken, not by what the system says of the process, which the allocator,
+/// the cache of pages and other tests have a part in.
+#[test]
+fn less_memory_means_that_less_is_on_its_way_and_nothing_is_left_out() {
+    let scene = Scene::of(|source| {
+        for n in 0..3 {
+            fs::write(source.join(n.to_string()), noise(n, 8_000_000)).unwrap();
+        }
+        for n in 3..500 {
+            fs::write(source.join(n.to_string()), noise(n, 1000)).unwrap();
+            symlink("0", source.join(format!("link-{n}"))).unwrap();
+        }
+    });
+    let run = |memory: u64| {
+        let (report, counts) = scene.try_restore_with(How::default(), memory);
+        assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
+        scene.is_whole();
+        let reads = scene.counted.calls().into_iter();
+        let reads =
+            reads.filter(|call| call.verb == Verb::GetRange && call.kind == ObjectKind::Pack);
+        let longest = reads.map(|call| call.bytes).max().unwrap();
+        (report.unwrap().flight_bytes_max, longest)
+    };
+    let mut most = 0;
+    for memory in [120 * MIB, 140 * MIB, 512 * MIB] {
+        let plan = RestorePlan::new(memory).unwrap();
+        let (flight, longest) = run(memory);
+        // More than one read at a time, each with a frame, of which few are longer than a MiB.
+        assert!(flight > plan.read_len_max && flight > most, "{flight} of {plan:?}");
+        assert!(flight <= plan.flight_bytes as u64, "{flight} of {plan:?}");
+        assert!(longest <= plan.read_len_max, "{longest} bytes at once of {plan:?}");
+        most = flight;
+        // In place, with a comparison before and after, in the same memory.
+        patch(&scene.at("1"), b"other", 6_000_000);
+        let how = How { verify: true, ..How::default() };
+        let (report, counts) = scene.try_restore_with(how, memory);
+        assert_eq!((report.unwrap().mismatch_count, counts.problems.count()), (0, 0));
+        scene.is_whole();
+        fs::remove_dir_all(&scene.target).unwrap();
+    }
+    let error = scene.try_restore_with(How::default(), 64 * MIB).0.unwrap_err();
+    assert_eq!(error.kind, ErrorKind::Usage);
+    assert!(!scene.target.exists());
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rayon::prelude::*;
 
+use super::budget::Budget;
 use super::fetch::Part;
 use super::file_place::FilePlace;
 use super::how::Reports;
@@ -13,6 +14,9 @@ use crate::format::FrameKind;
 use crate::format::list::Piece;
 use crate::seal::frame;
 use crate::seal::keys::Keyring;
+
+/// Longest buffer that is kept for the next chunk: few are longer, and each core has one.
+const KEPT_LEN_MAX: usize = 1 << 20;
 
 /// Deals with the parts of a window that need not be fetched, and returns the others. A file is in
 /// one piece of the window, and windows come one after the other.
@@ -100,7 +104,8 @@ fn compare(
 ) -> Vec<bool> {
     let keyring = reports.reader.repository().keyring();
     let compare = |bytes: &mut Vec<u8>, part: &Part| {
-        has_chunk(keyring, &file.layout, &part.piece, part.content, bytes, read_at)
+        let Part { piece, content, .. } = part;
+        has_chunk(keyring, &file.layout, piece, *content, bytes, reports.comparing, read_at)
     };
     match parts {
         [part] => vec![compare(&mut Vec::new(), part)],
@@ -111,26 +116,32 @@ fn compare(
 /// Fills a buffer with what lies at an offset, or says that it cannot.
 pub type ReadAt<'a> = dyn Fn(&mut [u8], u64) -> bool + Sync + 'a;
 
-/// Whether a file has the chunk `piece` where byte `content` of its content lies.
+/// Whether a file has the chunk `piece` where byte `content` of its content lies. What is read is
+/// counted in `comparing`.
 pub fn has_chunk(
     keyring: &Keyring,
     layout: &Layout,
     piece: &Piece,
     content: u64,
     bytes: &mut Vec<u8>,
+    comparing: &Budget,
     read_at: &ReadAt<'_>,
 ) -> bool {
     // The format limits what a chunk may have.
+    let _grant = comparing.take(piece.len as usize);
     bytes.resize(piece.len as usize, 0);
     let mut rest = &mut bytes[..];
-    for range in layout.ranges(content..content + piece.len) {
-        let (now, later) = rest.split_at_mut((range.end - range.start) as usize);
-        if !read_at(now, range.start) {
-            return false;
-        }
+    let is_read = layout.ranges(content..content + piece.len).all(|range| {
+        let (now, later) =
+            std::mem::take(&mut rest).split_at_mut((range.end - range.start) as usize);
         rest = later;
+        read_at(now, range.start)
+    });
+    let is_same = is_read && frame::verify(keyring, FrameKind::Data, &piece.id, bytes).is_ok();
+    if bytes.len() > KEPT_LEN_MAX {
+        *bytes = Vec::new();
     }
-    frame::verify(keyring, FrameKind::Data, &piece.id, bytes).is_ok()
+    is_same
 }
 
 /// Ranges of the content, neighbors joined.

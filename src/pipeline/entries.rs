@@ -17,14 +17,14 @@ use crate::format::entry::{Entry, EntryKind};
 use crate::repo::list::{Ranged, for_each_range};
 use crate::target::{Created, Found, create_hard_link, create_special, create_symlink};
 
-/// Chunks in a window; each costs about 200 bytes until it is written.
+/// Chunks in a window: more are in no better order.
 const WINDOW_PART_COUNT: usize = 32_768;
+/// What a chunk takes in memory until it is written.
+const PART_COST: usize = 200;
 /// Descriptors in a window: files of several chunks stay open until the last one is written.
 const WINDOW_OPEN_COUNT: usize = 384;
 /// Names that wait for the first name of their file, with their entries.
 const WAITING_COUNT_MAX: usize = 4096;
-/// Symbolic links that wait for everything else, with their entries: about 400 bytes each.
-const SYMLINK_COUNT_MAX: usize = 65_536;
 
 /// What is handed over.
 pub enum Work {
@@ -40,9 +40,13 @@ pub struct Entries<'a> {
     reports: &'a Reports<'a>,
     work: Sender<Work>,
     window: Vec<Part>,
+    /// What the window takes, with the files in it.
+    window_bytes: usize,
     open_count: usize,
     waiting: Vec<Waiting>,
     symlinks: Vec<Waiting>,
+    /// What both of these take.
+    waiting_bytes: usize,
     is_settling: bool,
 }
 
@@ -61,9 +65,11 @@ impl<'a> Entries<'a> {
             reports,
             work,
             window: Vec::new(),
+            window_bytes: 0,
             open_count: 0,
             waiting: Vec::new(),
             symlinks: Vec::new(),
+            waiting_bytes: 0,
             is_settling: false,
         }
     }
@@ -100,11 +106,7 @@ impl<'a> Entries<'a> {
         }
         if entry.kind == EntryKind::Symlink && !self.is_settling {
             // Last, so that while files are written no name of this snapshot leads anywhere else.
-            let parent = Arc::clone(parent);
-            self.symlinks.push(Waiting { parent, entry, component });
-            if self.symlinks.len() >= SYMLINK_COUNT_MAX {
-                self.settle();
-            }
+            self.let_wait(parent, entry, component);
             return Ok(());
         }
         let link = entry.link.map(|group| (component, group));
@@ -116,11 +118,7 @@ impl<'a> Entries<'a> {
                     return Ok(());
                 }
                 Turn::Wait => {
-                    let parent = Arc::clone(parent);
-                    self.waiting.push(Waiting { parent, entry, component });
-                    if self.waiting.len() >= WAITING_COUNT_MAX {
-                        self.settle();
-                    }
+                    self.let_wait(parent, entry, component);
                     return Ok(());
                 }
             }
@@ -130,6 +128,20 @@ impl<'a> Entries<'a> {
         }
         self.special(parent, &entry, link, found);
         Ok(())
+    }
+
+    /// Keeps a name for later.
+    fn let_wait(&mut self, parent: &Arc<DirectoryPlace>, entry: Entry, component: ComponentNo) {
+        self.waiting_bytes += size_of::<Waiting>() + cost(&entry);
+        let list = match entry.kind {
+            EntryKind::Symlink if !self.is_settling => &mut self.symlinks,
+            _ => &mut self.waiting,
+        };
+        list.push(Waiting { parent: Arc::clone(parent), entry, component });
+        let is_full = self.waiting_bytes >= self.reports.plan.waiting_bytes;
+        if is_full || self.waiting.len() >= WAITING_COUNT_MAX {
+            self.settle();
+        }
     }
 
     /// Lets the next name of a file be its first.
@@ -219,6 +231,7 @@ impl<'a> Entries<'a> {
             return Ok(());
         }
         self.open_count += file.descriptor_count();
+        self.window_bytes += size_of::<FilePlace>() + cost(&file.entry);
         let mut content = 0;
         let result = match &list {
             None => Ok(()),
@@ -226,6 +239,7 @@ impl<'a> Entries<'a> {
                 match range {
                     Ranged::Chunk(piece) => {
                         self.window.push(Part { file: Arc::clone(&file), content, piece });
+                        self.window_bytes += PART_COST;
                         content += piece.len;
                     }
                     Ranged::Lost(len, error) => {
@@ -253,6 +267,7 @@ impl<'a> Entries<'a> {
             return;
         }
         self.is_settling = true;
+        self.waiting_bytes = 0;
         self.wait();
         while !self.waiting.is_empty() || !self.symlinks.is_empty() {
             let next = match self.waiting.is_empty() {
@@ -283,18 +298,32 @@ impl<'a> Entries<'a> {
     }
 
     fn flush_if_full(&mut self) {
-        if self.window.len() >= WINDOW_PART_COUNT || self.open_count >= WINDOW_OPEN_COUNT {
+        let is_full = self.window.len() >= WINDOW_PART_COUNT
+            || self.window_bytes >= self.reports.plan.window_bytes;
+        if is_full || self.open_count >= WINDOW_OPEN_COUNT {
             self.flush();
         }
     }
 
     fn flush(&mut self) {
-        self.open_count = 0;
+        (self.open_count, self.window_bytes) = (0, 0);
         let window = std::mem::take(&mut self.window);
         if !window.is_empty() {
             self.work.send(Work::Window(window)).expect("work is taken until the walk ends");
         }
     }
+}
+
+/// Bytes that an entry takes beside its fixed part, about.
+fn cost(entry: &Entry) -> usize {
+    let optional = [&entry.target, &entry.user, &entry.group];
+    let optional: usize = optional.into_iter().flatten().map(Vec::len).sum();
+    let xattrs = entry.xattrs.iter().flatten();
+    let xattrs: usize = xattrs.map(|x| size_of_val(x) + x.name.len() + x.value.len()).sum();
+    let pieces = entry.content.as_ref().map_or(0, |list| size_of_val(&list.pieces[..]));
+    // Once more where the content lies between them.
+    let holes = 2 * entry.holes.as_ref().map_or(0, |holes| size_of_val(&holes[..]));
+    entry.name.len() + optional + xattrs + pieces + holes
 }
 
 /// What replacing `found` is called.

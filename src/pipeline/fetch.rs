@@ -3,8 +3,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::compare::take_what_is_there;
 use super::file_place::FilePlace;
 use super::how::Reports;
@@ -16,8 +14,6 @@ use crate::repo::chunks::Located;
 use crate::repo::reader::{Reader, frame_of, slice};
 use crate::seal::frame;
 
-/// Longest read in bytes.
-const READ_LEN_MAX: u64 = 4 << 20;
 /// Bytes between two frames that are rather read than skipped: a request costs more.
 const GAP_LEN_MAX: u64 = 128 << 10;
 
@@ -46,6 +42,17 @@ struct Read {
     frames: Vec<Wanted>,
 }
 
+impl Read {
+    /// Bytes that it takes: all of it sealed, and one frame at a time opened.
+    fn cost(&self) -> usize {
+        let places = || self.frames.iter().filter_map(|w| self.pack.frames.get(w.frame as usize));
+        let end = places().last().map_or(0, |place| place.offset + u64::from(place.sealed_len));
+        let sealed = end - places().next().map_or(0, |place| place.offset);
+        let raw = places().map(|place| place.raw_len).max().unwrap_or(0);
+        sealed as usize + raw as usize
+    }
+}
+
 /// Fetches and writes what the target does not have of all parts. What cannot be read is reported
 /// by file and range.
 ///
@@ -54,15 +61,15 @@ struct Read {
 pub fn fetch(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<()> {
     let parts = take_what_is_there(parts, reports);
     let reads = plan(reader, parts, reports)?;
-    reads.into_par_iter().for_each(|read| {
-        if let Err(error) = reports.cancel.check() {
-            reports.failure.raise(error);
+    rayon::in_place_scope(|workers| {
+        for read in reads {
+            // Not in a worker: one that waits may be the last that could make room.
+            let grant = reports.flight.take(read.cost());
+            workers.spawn(move |_| {
+                run_unless_over(reader, read, reports);
+                drop(grant);
+            });
         }
-        if reports.failure.is_raised() {
-            read.frames.into_iter().flat_map(|f| f.uses).for_each(|(_, p)| p.file.release(reports));
-            return;
-        }
-        run(reader, read, reports);
     });
     Ok(())
 }
@@ -106,12 +113,13 @@ fn plan(reader: &Reader<'_>, parts: Vec<Part>, reports: &Reports<'_>) -> Result<
         let mut frames: Vec<Wanted> =
             frames.into_iter().map(|(frame, uses)| Wanted { frame, uses }).collect();
         frames.sort_by_key(|wanted| wanted.frame);
-        coalesce(&pack, frames, &mut reads);
+        coalesce(&pack, frames, reports.plan.read_len_max, &mut reads);
     }
     Ok(reads)
 }
 
-fn coalesce(pack: &Arc<PackRecord>, frames: Vec<Wanted>, reads: &mut Vec<Read>) {
+/// Joins neighbors as long as a read is no longer than `len_max`.
+fn coalesce(pack: &Arc<PackRecord>, frames: Vec<Wanted>, len_max: u64, reads: &mut Vec<Read>) {
     let mut start = 0;
     let mut end = 0;
     let mut open: Option<Read> = None;
@@ -121,8 +129,7 @@ fn coalesce(pack: &Arc<PackRecord>, frames: Vec<Wanted>, reads: &mut Vec<Read>) 
             Some(place) => (place.offset, u64::from(place.sealed_len)),
             None => (end, 0),
         };
-        let joins =
-            open.is_some() && first - end <= GAP_LEN_MAX && first + len - start <= READ_LEN_MAX;
+        let joins = open.is_some() && first - end <= GAP_LEN_MAX && first + len - start <= len_max;
         if !joins {
             reads.extend(open.take());
             start = first;
@@ -133,6 +140,17 @@ fn coalesce(pack: &Arc<PackRecord>, frames: Vec<Wanted>, reads: &mut Vec<Read>) 
             .push(wanted);
     }
     reads.extend(open);
+}
+
+fn run_unless_over(reader: &Reader<'_>, read: Read, reports: &Reports<'_>) {
+    if let Err(error) = reports.cancel.check() {
+        reports.failure.raise(error);
+    }
+    if reports.failure.is_raised() {
+        read.frames.into_iter().flat_map(|f| f.uses).for_each(|(_, p)| p.file.release(reports));
+        return;
+    }
+    run(reader, read, reports);
 }
 
 fn run(reader: &Reader<'_>, read: Read, reports: &Reports<'_>) {

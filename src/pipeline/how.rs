@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::budget::Budget;
 use super::failure::Failure;
 use super::flush::Flusher;
 use super::links::Links;
+use super::memory::RestorePlan;
 use crate::base::{Cancel, Error, ErrorKind, Problems, Progress};
 use crate::format::entry::Entry;
 use crate::repo::reader::Reader;
@@ -130,6 +132,12 @@ pub struct Reports<'a> {
     pub outcome: &'a Outcome,
     /// Where large files go that are to be on the disk early.
     pub flusher: &'a Flusher,
+    /// How much memory each of them may take.
+    pub plan: &'a RestorePlan,
+    /// Bounds what was read of packs and is not written yet.
+    pub flight: &'a Budget,
+    /// Bounds what is compared. One of its own: those who compare may hold some of the other.
+    pub comparing: &'a Budget,
 }
 
 /// What came of a restore, beside problems and progress.
@@ -139,6 +147,8 @@ pub struct Outcome {
     pub mismatch_count: AtomicU64,
     /// Directories of which names were to be removed, had the snapshot all of them.
     pub partial_count: AtomicU64,
+    /// Most bytes of packs that were read and not written yet.
+    pub flight_bytes_max: AtomicU64,
 }
 
 impl Reports<'_> {

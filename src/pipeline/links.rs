@@ -8,9 +8,6 @@ use crate::base::Result;
 use crate::format::entry::LinkGroup;
 use crate::target::{Created, Removal, Target, TargetDir, create_hard_link};
 
-/// Files with several names that are remembered in memory, about 150 bytes each.
-const REMEMBERED_COUNT_MAX: usize = 1 << 17;
-
 /// Tells which names are one file.
 pub type LinkKey = (ComponentNo, LinkGroup);
 
@@ -40,9 +37,8 @@ enum State {
 }
 
 impl<'a> Links<'a> {
-    /// Knows no name yet.
-    pub fn new(target: &'a Target) -> Self {
-        let remembered_count_max = REMEMBERED_COUNT_MAX;
+    /// Knows no name yet, and remembers so many files in memory.
+    pub fn new(target: &'a Target, remembered_count_max: usize) -> Self {
         Self { target, groups: Mutex::default(), aside: OnceLock::new(), remembered_count_max }
     }
 
@@ -119,7 +115,7 @@ mod tests {
     fn what_does_not_fit_into_memory_is_remembered_by_the_target() {
         let scratch = tempfile::tempdir().unwrap();
         let target = Target::open(&scratch.path().join("t"), Options::default()).unwrap();
-        let links = Links { remembered_count_max: 10, ..Links::new(&target) };
+        let links = Links::new(&target, 10);
         let key = |inode| (0, LinkGroup { mount: 1, inode });
         let mut about = Entry::new(b"x", EntryKind::File);
         about.mode = 0o600;

@@ -47,4 +47,4 @@ mod stream;
 mod workers;
 
 pub use backup::{Backup, BackupResult, Sources, backup};
-pub use memory::MemoryPlan;
+pub use memory::{MemoryPlan, RestorePlan};

@@ -89,7 +89,7 @@ fn compare_batch(
     let keyring = reports.reader.repository().keyring();
     let read_at = |bytes: &mut [u8], offset| reader.read_at(bytes, offset);
     let has = |bytes: &mut Vec<u8>, (content, piece): &(u64, Piece)| {
-        has_chunk(keyring, &file.layout, piece, *content, bytes, &read_at)
+        has_chunk(keyring, &file.layout, piece, *content, bytes, reports.comparing, &read_at)
     };
     let same: Vec<bool> = match batch {
         [one] => vec![has(&mut Vec::new(), one)],

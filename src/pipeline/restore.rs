@@ -7,6 +7,7 @@ use std::thread;
 use crossbeam_channel::bounded;
 
 use super::backup::ending;
+use super::budget::Budget;
 use super::entries::{Entries, Work};
 use super::expected::Expected;
 use super::failure::Failure;
@@ -14,6 +15,7 @@ use super::fetch::fetch;
 use super::flush::{self, Flusher};
 use super::how::{How, Outcome, Overwrite, Reports, left_alone};
 use super::links::Links;
+use super::memory::RestorePlan;
 use super::merge::{ComponentNo, Merge, Merged};
 use super::place::DirectoryPlace;
 use crate::base::{Cancel, Error, ErrorKind, Problems, Progress, Result};
@@ -30,6 +32,8 @@ pub struct Restore<'a> {
     pub target: &'a Target,
     /// What a person wants.
     pub how: &'a How,
+    /// How much memory to use.
+    pub plan: RestorePlan,
     /// Where faults go.
     pub problems: &'a Problems,
     /// How far it is.
@@ -55,7 +59,9 @@ pub struct Selection {
 /// When the disk is full, the index fails, or a person asked to stop.
 pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<Outcome> {
     let failure = Failure::default();
-    let links = Links::new(job.target);
+    let links = Links::new(job.target, job.plan.link_count);
+    let flight = Budget::new(job.plan.flight_bytes);
+    let comparing = Budget::new(job.plan.compared_bytes);
     let outcome = Outcome::default();
     let (file_in, files) = bounded(flush::WAITING_COUNT_MAX);
     let flusher = Flusher::new(file_in);
@@ -69,6 +75,9 @@ pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<Outcome> {
         cancel: job.cancel,
         outcome: &outcome,
         flusher: &flusher,
+        plan: &job.plan,
+        flight: &flight,
+        comparing: &comparing,
     };
     thread::scope(|threads| {
         threads.spawn(move || flush::stage(&files));
@@ -98,6 +107,7 @@ pub fn restore(job: &Restore<'_>, selection: Selection) -> Result<Outcome> {
         }
         root.release(reports);
     });
+    outcome.flight_bytes_max.store(flight.most() as u64, Ordering::Relaxed);
     match failure.take() {
         Some(error) => Err(error),
         None => Ok(outcome),

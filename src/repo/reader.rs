@@ -12,7 +12,7 @@ use crate::index::{FramePlace, PackRecord};
 use crate::seal::Sealed;
 use crate::seal::frame::{self, FrameShape};
 
-/// Raw bytes of frames that are kept for the next question.
+/// Raw bytes of frames that are kept for the next question, unless something else is said.
 const KEPT_BYTES_MAX: usize = 24 << 20;
 
 /// Looks for moved chunks in vain after which they are held for lost.
@@ -23,6 +23,7 @@ pub struct Reader<'a> {
     repository: &'a Repository,
     chunks: &'a Chunks,
     kept: Mutex<Kept>,
+    kept_bytes_max: usize,
     /// Packs that a request has found missing: asking again for each of their chunks helps nobody.
     /// The index names more packs than ever can be here.
     missing: Mutex<HashSet<PackId>>,
@@ -52,9 +53,16 @@ impl<'a> Reader<'a> {
             repository,
             chunks,
             kept: Mutex::default(),
+            kept_bytes_max: KEPT_BYTES_MAX,
             missing: Mutex::default(),
             looked: Mutex::default(),
         }
+    }
+
+    /// The same, keeping as many raw bytes of frames for the next question.
+    #[must_use]
+    pub fn keeping(self, kept_bytes_max: usize) -> Self {
+        Self { kept_bytes_max, ..self }
     }
 
     /// The repository.
@@ -205,7 +213,7 @@ impl<'a> Reader<'a> {
         }
         kept.order.push_back(key);
         kept.bytes += frame.len();
-        while kept.bytes > KEPT_BYTES_MAX && kept.order.len() > 1 {
+        while kept.bytes > self.kept_bytes_max && kept.order.len() > 1 {
             if let Some(oldest) = kept.order.pop_front()
                 && let Some(frame) = kept.frames.remove(&oldest)
             {

@@ -137,6 +137,11 @@ fn little_memory_is_refused_with_the_least_that_will_do() {
     error: <size> of memory is too little for this repository
     hint: Give at least `--max-memory 184M`.
     ");
+    insta::assert_snapshot!(world.error(2, &["restore", "latest", "-t", "x", "--max-memory", "1M"]), @r"
+    error: <size> of memory is too little for this repository
+    hint: Give at least `--max-memory 120M`.
+    ");
+    assert!(!world.at("x").exists());
     let error = world.error(2, &["backup", "source", "--max-memory", "much"]);
     assert!(error.contains("is not a size"), "{error}");
 }

@@ -73,6 +73,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         how: ops::restore::How { select, ..args.restore.how(&context.ui) },
         stays: context.own_paths(&opened.repository),
         cache_dir: opened.cache_dir.clone(),
+        max_memory: context.settings.max_memory,
     };
     let ran = context.run(Tell::AtOnce("restore"), |run| {
         ops::restore::restore(&opened.repository, &options, run)
