@@ -56,11 +56,15 @@ impl OpenFile {
     /// Says why not, also where it is no longer a regular file.
     pub fn open(directory: &Directory, child: &Child) -> Result<Self, Problem> {
         let path = || directory.path().bytes_of(&child.name);
+        #[cfg(test)]
+        let answer = super::meddler::opens(&path());
         // A fifo that took the name since the scan would block a plain open until it has a writer.
         let fd = match open(directory.as_fd(), &child.name, OFlags::NONBLOCK) {
             Err(Errno::AGAIN) => open_leased(directory.as_fd(), &child.name),
             result => result,
         };
+        #[cfg(test)]
+        let fd = answer.and(fd);
         let fd = fd.map_err(|errno| match errno {
             // A symbolic link; a socket, or a device without a driver.
             Errno::LOOP | Errno::NXIO | Errno::NODEV => replaced(path()),
@@ -167,6 +171,8 @@ impl OpenFile {
             return Ok(0);
         }
         let buffer = &mut buffer[..len];
+        #[cfg(test)]
+        super::meddler::reads(&self.path_bytes(), offset, len)?;
         Ok(retry_on_intr(|| rustix::io::pread(&self.fd, &mut *buffer, offset))?)
     }
 

@@ -27,6 +27,8 @@ pub mod file;
 mod ignore_file;
 pub mod layout;
 pub mod limits;
+#[cfg(test)]
+pub(crate) mod meddler;
 pub mod metadata;
 pub mod mounts;
 mod open;

@@ -1,6 +1,7 @@
 //! A directory goes in and comes back, through the whole engine on a real disk.
 
 mod costs;
+mod meddling;
 mod models;
 mod racy;
 mod trust;
