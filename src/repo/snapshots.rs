@@ -1,6 +1,6 @@
 //! Finding snapshots again: what is listed, what is forgotten.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::access::list;
 use super::parallel::ask_all;
@@ -241,17 +241,29 @@ impl Snapshots {
         self.select(&Selector::from(word))
     }
 
-    /// The last snapshot of every writer.
+    /// The last snapshots of every writer, and each that nobody says to have seen: runs of one
+    /// writer at the same time go on from the same one, and none of them may be taken away unnoticed.
     pub fn heads(&self) -> Vec<Seen> {
-        let mut heads: BTreeMap<WriterId, Seen> = BTreeMap::new();
-        for Committed { id, snapshot } in &self.all {
-            let seen = Seen { writer: snapshot.writer, session: *id, sequence: snapshot.sequence };
-            let head = heads.entry(snapshot.writer).or_insert(seen);
-            if seen.sequence >= head.sequence {
-                *head = seen;
-            }
+        let seen = self.all.iter().flat_map(|committed| &committed.snapshot.seen);
+        let seen: HashSet<SessionId> =
+            seen.chain(&self.seen_by_tombed).map(|seen| seen.session).collect();
+        let mut last: HashMap<WriterId, u64> = HashMap::new();
+        for Committed { snapshot, .. } in &self.all {
+            let sequence = last.entry(snapshot.writer).or_default();
+            *sequence = snapshot.sequence.max(*sequence);
         }
-        heads.into_values().collect()
+        let heads = self.all.iter().filter(|Committed { id, snapshot }| {
+            last[&snapshot.writer] == snapshot.sequence || !seen.contains(id)
+        });
+        let mut heads: Vec<Seen> = heads
+            .map(|Committed { id, snapshot }| Seen {
+                writer: snapshot.writer,
+                session: *id,
+                sequence: snapshot.sequence,
+            })
+            .collect();
+        heads.sort_unstable_by_key(|seen| (seen.writer, seen.sequence, seen.session));
+        heads
     }
 }
 
@@ -338,6 +350,32 @@ mod tests {
         }
     }
 
+    /// Three runs of one writer that began with the same snapshot, of which one was very slow.
+    #[test]
+    fn no_run_of_a_writer_hides_another() {
+        let memory = Memory::new("snapshots", Arc::new(SystemClock));
+        make(memory.clone());
+        let repository = open(memory);
+        let heads = || Snapshots::read(&repository).expect("they are listed").heads();
+        let commit = |sequence, seen: &[Seen]| {
+            let snapshot = snapshot_of(Timestamp::new(1_000, 0), "host", "/x");
+            let seen = seen.to_vec();
+            crate::repo::testing::commit(&repository, Snapshot { sequence, seen, ..snapshot })
+        };
+        let ids = || heads().iter().map(|seen| seen.session).collect::<HashSet<_>>();
+        let first = commit(1, &[]);
+        let from = heads();
+        let siblings = [commit(2, &from), commit(2, &from)];
+        assert_eq!(ids(), HashSet::from(siblings));
+        let next = commit(3, &heads());
+        assert_eq!(ids(), HashSet::from([next]));
+        let slow = commit(2, &from);
+        assert_eq!(ids(), HashSet::from([next, slow]));
+        commit(4, &heads());
+        assert_eq!(ids().len(), 1);
+        assert!(!ids().contains(&first));
+    }
+
     #[test]
     fn what_is_ahead_of_the_clock_is_not_the_latest() {
         let memory = Memory::new("snapshots", Arc::new(SystemClock));
@@ -356,8 +394,8 @@ mod tests {
         assert!(problem.message.starts_with(&start), "{problem}");
         let other = Filter { hosts: vec!["other".to_owned()], ..Filter::default() };
         assert!(found.ahead_problem(&other).is_none());
-        // What every writer wrote last is seen all the same.
-        assert_eq!(found.heads().len(), 1);
+        // What every writer wrote last is seen all the same: here two runs at once.
+        assert_eq!(found.heads().len(), 2);
         // Nobody is left out of a listing without a clock.
         assert_eq!(read().resolve("latest").expect("there is one").id, future);
     }

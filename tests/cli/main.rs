@@ -30,3 +30,4 @@ mod streams;
 mod together;
 mod torture;
 mod world;
+mod writers;
