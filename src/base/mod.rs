@@ -22,6 +22,6 @@ pub use error::{Error, ErrorKind, Result};
 pub use id::{ChunkId, Id, PackId, RepositoryId, SegmentId, SessionId, SlotId, WriterId};
 pub use problems::Problems;
 pub use progress::Progress;
-pub use random::random;
+pub use random::{check_random, random};
 pub use secret_text::SecretText;
 pub use time::{Clock, SystemClock, Timestamp};

@@ -47,6 +47,7 @@ use std::sync::Arc;
 use clap::{ColorChoice, CommandFactory, FromArgMatches};
 
 use crate::base::Result;
+use crate::base::check_random;
 use crate::base::text::printable;
 use crate::source::limits::raise_open_file_limit;
 use args::Cli;
@@ -107,6 +108,7 @@ fn parse() -> Result<Cli, clap::Error> {
 fn run(cli: &Cli, environment: Environment, ui: &Arc<Ui>) -> Result<Outcome> {
     log::start(&environment, ui)?;
     let settings = Settings::new(&cli.global, &environment)?;
+    check_random()?;
     let context = Context::new(settings, environment, Arc::clone(ui));
     cli.command.run(&context)
 }

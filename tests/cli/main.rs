@@ -19,6 +19,7 @@ mod manual;
 mod meddling;
 mod page_cache;
 mod plant;
+mod random;
 mod removing;
 mod restoring;
 mod scripting;
