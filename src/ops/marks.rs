@@ -38,6 +38,12 @@ impl Marks {
         }
     }
 
+    /// Ids that cannot be read again.
+    #[cfg(test)]
+    pub(super) fn unreadable(dir: PathBuf) -> Self {
+        Self { ids: SortedIds::unreadable(dir.clone()), ..Self::new(0, dir) }
+    }
+
     /// Adds all that the roots lead to which were not followed yet.
     ///
     /// A session of which nothing was decided may have lost what it relied on to a prune; it finds

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io::{BufReader, BufWriter, Read, Seek, Write};
 use std::path::PathBuf;
 
+use crate::base::error::kind_of_io;
 use crate::base::id::ID_LEN;
 use crate::base::{ChunkId, Error, Result};
 
@@ -102,9 +103,27 @@ impl SortedIds {
     }
 }
 
+/// Why ids could not be sorted: nothing else is to blame.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) struct SortError(#[from] std::io::Error);
+
+impl SortError {
+    /// Whether an error says so.
+    pub(super) fn is_cause_of(error: &Error) -> bool {
+        error.source.as_ref().is_some_and(|source| source.is::<Self>())
+    }
+}
+
+fn unsorted(message: String, error: std::io::Error) -> Error {
+    let told = Error::new(kind_of_io(&error), message);
+    told.because(SortError(error))
+        .hint("Prune with more room for temporary files, or `--max-memory`.")
+}
+
 fn self_error(dir: &std::path::Path, error: std::io::Error) -> Error {
     let shown = crate::base::text::escape(dir.as_os_str().as_encoded_bytes());
-    Error::io(format!("could not sort ids in {shown}"), error)
+    unsorted(format!("could not sort ids in {shown}"), error)
 }
 
 /// Hands over the ids of sorted runs in order, each once.
@@ -113,7 +132,7 @@ fn merge(
     buffer: &[Bytes],
     hand_over: &mut dyn FnMut(Bytes) -> Result<()>,
 ) -> Result<()> {
-    let failed = |error| Error::io("could not read sorted ids", error);
+    let failed = |error| unsorted("could not read sorted ids".to_owned(), error);
     let mut readers = Vec::with_capacity(files.len());
     for file in files {
         file.rewind().map_err(failed)?;
@@ -143,6 +162,15 @@ fn merge(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+impl SortedIds {
+    /// Ids that cannot be read again: what they were written to is not open for reading.
+    pub(super) fn unreadable(dir: PathBuf) -> Self {
+        let run = File::create(dir.join("run")).unwrap();
+        Self { runs: vec![run], ..Self::new(0, dir) }
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, PackId, Result};
 use crate::index::{Alive, FramePlace, Index, PackNo, Place};
 use crate::ops::marks::Marks;
+use crate::ops::sorted::SortError;
 use crate::repo::chunks::Chunks;
 
 /// Most chunks that are named because no pack has them.
@@ -61,7 +62,7 @@ impl Usage {
     /// # Errors
     /// When the index fails.
     pub(super) fn count(chunks: &Chunks, marks: &mut Marks) -> Result<Self> {
-        chunks.ask_index(|index, alive| {
+        ask(chunks, |index, alive| {
             let ids = pack_ids(index, alive)?;
             let mut live: HashMap<PackNo, Frames> = HashMap::new();
             let mut lost = Vec::new();
@@ -98,6 +99,15 @@ impl Usage {
     }
 }
 
+/// Asks the index. That ids could not be sorted is no fault of it: it would be given up and filled
+/// anew.
+fn ask<T>(chunks: &Chunks, mut question: impl FnMut(&dyn Index, &Alive) -> Result<T>) -> Result<T> {
+    chunks.ask_index(|index, alive| match question(index, alive) {
+        Err(error) if SortError::is_cause_of(&error) => Ok(Err(error)),
+        answer => answer.map(Ok),
+    })?
+}
+
 /// Which of `candidates` can go: not those that hold the last copy of a chunk that is needed. Of
 /// several such copies one is kept.
 ///
@@ -108,7 +118,7 @@ pub(super) fn doomed(
     marks: &mut Marks,
     candidates: &HashSet<PackId>,
 ) -> Result<HashSet<PackId>> {
-    chunks.ask_index(|index, alive| {
+    ask(chunks, |index, alive| {
         let ids = pack_ids(index, alive)?;
         let mut kept: HashSet<PackId> = HashSet::new();
         marks.batches(&mut |batch| {
@@ -138,7 +148,7 @@ pub(super) fn unneeded(
     marks: &mut Marks,
     missing: &HashSet<PackId>,
 ) -> Result<HashSet<PackId>> {
-    chunks.ask_index(|index, alive| {
+    ask(chunks, |index, alive| {
         let ids = pack_ids(index, alive)?;
         let mut gone: HashMap<PackNo, PackId> = HashMap::new();
         index.packs(&mut |no, id, _| {
@@ -194,4 +204,34 @@ pub(super) fn pack_ids(index: &dyn Index, alive: &Alive) -> Result<HashMap<PackN
         }
     })?;
     Ok(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::open_chunks;
+    use crate::ops::tests::{Counts, World, fill};
+
+    /// Nothing is said of the index, and its numbers hold.
+    #[test]
+    fn ids_that_cannot_be_sorted_cost_the_index_nothing() {
+        let world = World::new();
+        fill(&world.source());
+        world.backup();
+        let counts = Counts::default();
+        let cache = world.dir.path().join("cache");
+        let (chunks, _) = open_chunks(&world.repository, Some(&cache), &counts.run()).unwrap();
+        chunks.list_packs(&HashSet::new()).unwrap();
+        let packs = || ask(&chunks, |index, alive| pack_ids(index, alive)).unwrap();
+        let before = packs();
+        assert!(!before.is_empty());
+        let mut marks = Marks::unreadable(world.dir.path().to_path_buf());
+        let error = Usage::count(&chunks, &mut marks).unwrap_err();
+        assert!(error.message.contains("could not read sorted ids"), "{error}");
+        assert!(SortError::is_cause_of(&error) && error.kind != crate::base::ErrorKind::Bug);
+        assert!(doomed(&chunks, &mut marks, &HashSet::new()).is_err());
+        assert!(unneeded(&chunks, &mut marks, &HashSet::new()).is_err());
+        assert_eq!(chunks.take_notices(), []);
+        assert_eq!(packs(), before);
+    }
 }
