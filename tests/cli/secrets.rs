@@ -1,7 +1,9 @@
 //! The ways of a passphrase into the program, none of them out of it.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
@@ -111,6 +113,53 @@ fn a_passphrase_is_typed_unseen_and_twice_for_a_new_repository() {
     let (code, shown) = type_to(&world, "snapshots", &["wrong", "correct horses\x7f"]);
     assert!(code == 0 && shown.contains("wrong passphrase"), "{code}: {shown}");
     assert!(!shown.contains("horse"), "{shown}");
+}
+
+/// How a file spells a passphrase, what it means, and something else that is close to it.
+struct Odd {
+    spelled: Vec<u8>,
+    meant: Vec<u8>,
+    other: Vec<u8>,
+}
+
+/// 80: one line end is dropped, and all else counts, whatever it is.
+#[test]
+fn odd_passphrases_mean_their_bytes_wherever_they_come_from() {
+    let long = vec![b'x'; 1 << 20];
+    let odd = |spelled: &[u8], meant: &[u8], other: &[u8]| Odd {
+        spelled: spelled.to_vec(),
+        meant: meant.to_vec(),
+        other: other.to_vec(),
+    };
+    let cases = [
+        odd(b"a line\n\n", b"a line\n", b"a line"),
+        odd(b"returns\r\n", b"returns", b"returns\r"),
+        odd(b"no text \xff\xfe\n", b"no text \xff\xfe", "no text \u{fffd}\u{fffd}".as_bytes()),
+        odd(&long, &long, &long[1..]),
+    ];
+    for Odd { spelled, meant, other } in cases {
+        let mut world = World::with_repository();
+        for (name, bytes) in [("spelled", &spelled), ("meant", &meant), ("other", &other)] {
+            let path = world.write(name, bytes);
+            fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        world.ok(&["key", "add", "--new-password-file", "spelled"]);
+        world.unset("PARADOS_KEY_FILE");
+        world.ok(&["snapshots", "-p", "spelled"]);
+        // The variable has no line end to drop; of a MiB, no system lets one be.
+        let given = |bytes: &[u8], name: &str, code: i32| {
+            if bytes.len() < 1000 {
+                let mut command = world.command(&["snapshots"]);
+                command.env("PARADOS_PASSWORD", OsStr::from_bytes(bytes));
+                let answer = Answer::of(command.output().unwrap());
+                assert_eq!(answer.code, code, "{}", answer.err);
+            } else {
+                world.expect(code, &["snapshots", "--password-command", &format!("cat {name}")]);
+            }
+        };
+        given(&meant, "meant", 0);
+        given(&other, "other", 12);
+    }
 }
 
 #[test]
