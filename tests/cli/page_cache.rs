@@ -2,10 +2,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::world::{World, has, noise, skip};
+
+/// Bytes of a page, on the systems that this is run on at least.
+const PAGE_LEN: u64 = 4096;
 
 /// Pages of a file that are in memory.
 fn cached_pages(path: &Path) -> u64 {
@@ -14,6 +17,35 @@ fn cached_pages(path: &Path) -> u64 {
     String::from_utf8(told.stdout).unwrap().trim().parse().unwrap()
 }
 
+/// A file that somebody works with, with the pages that are in memory because of it.
+struct Hot {
+    path: PathBuf,
+    pages: u64,
+}
+
+impl Hot {
+    /// One of `len` bytes, of which the first `hot_len` are in memory and nothing else.
+    fn new(world: &World, path: &str, len: usize, hot_len: u64) -> Self {
+        let path = world.write(path, noise(len as u64, len));
+        let file = File::open(&path).unwrap();
+        file.sync_all().unwrap();
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
+        assert_eq!(cached_pages(&path), 0, "the file system of the tests keeps its pages");
+        // Page by page, so that nothing is read ahead.
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::Random).unwrap();
+        file.take(hot_len).read_to_end(&mut Vec::new()).unwrap();
+        let pages = cached_pages(&path);
+        assert!(pages * PAGE_LEN >= hot_len && (pages - 1) * PAGE_LEN <= hot_len + (64 << 10));
+        Self { path, pages }
+    }
+
+    fn check(&self, when: &str) {
+        let pages = cached_pages(&self.path);
+        assert!(pages >= self.pages, "{when}: {pages} of {} {}", self.pages, self.path.display());
+    }
+}
+
+/// Of sources, wholly or partly in memory, and of files that are none of this program's business.
 #[test]
 fn a_backup_throws_nothing_out_of_the_page_cache() {
     let test = "a_backup_throws_nothing_out_of_the_page_cache";
@@ -21,22 +53,22 @@ fn a_backup_throws_nothing_out_of_the_page_cache() {
         return skip(test, "no program `fincore`");
     }
     let world = World::with_repository();
-    let paths = [("source/small", 200_000), ("source/large", 6 << 20)]
-        .map(|(path, len)| world.write(path, noise(1, len)));
-    let mut pages = Vec::new();
-    for path in &paths {
-        let file = File::open(path).unwrap();
-        file.sync_all().unwrap();
-        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed).unwrap();
-        assert_eq!(cached_pages(path), 0, "the file system of the tests keeps its pages");
-        // Somebody works with the first half of it.
-        let half = file.metadata().unwrap().len() / 2;
-        file.take(half).read_to_end(&mut Vec::new()).unwrap();
-        pages.push(cached_pages(path));
-        assert!(pages.last().unwrap() * 4096 >= half);
-    }
+    let files = [
+        Hot::new(&world, "source/small", 200_000, 100_000),
+        Hot::new(&world, "source/large", 6 << 20, 3 << 20),
+        Hot::new(&world, "source/whole", 5 << 20, 5 << 20),
+        Hot::new(&world, "source/tiny", 4096, 4096),
+        Hot::new(&world, "other/large", 7 << 20, 7 << 20),
+        Hot::new(&world, "other/small", 30_000, 30_000),
+    ];
     world.ok(&["backup", "source"]);
-    for (path, before) in paths.iter().zip(pages) {
-        assert!(cached_pages(path) >= before, "{}", path.display());
-    }
+    files.iter().for_each(|file| file.check("first"));
+    world.ok(&["backup", "source"]);
+    files.iter().for_each(|file| file.check("unchanged"));
+    // Every file is read anew.
+    world.ok(&["backup", "source", "--force"]);
+    files.iter().for_each(|file| file.check("forced"));
+    world.ok(&["check", "--read-data"]);
+    world.ok(&["restore", "latest", "--target", "back", "--verify"]);
+    files.iter().for_each(|file| file.check("restored"));
 }
