@@ -5,12 +5,13 @@ use std::sync::Arc;
 use parados::backend::Put;
 use parados::base::{ChunkId, PackId, SegmentId, SessionId, Timestamp, WriterId};
 use parados::format::entry::{Entry, EntryKind, TreeRef};
+use parados::format::envelope::{self, HEADER_LEN, Header, INNER_LEN, TAG_LEN};
 use parados::format::list::{ChunkList, Piece};
 use parados::format::pack::{FrameChunk, FrameRecord, SALT_LEN};
-use parados::format::segment::{Fence, SegmentEntry};
+use parados::format::segment::{self as segment_format, Fence, SegmentEntry};
 use parados::format::snapshot::{Component, Decision, PathBytes, Snapshot, State, Statistics};
 use parados::format::tree::Node;
-use parados::format::{Codec, FrameKind, ObjectName};
+use parados::format::{Codec, FrameKind, ObjectKind, ObjectName};
 use parados::repo::Repository;
 use parados::repo::session::{Pack, gather};
 use parados::seal::frame::{self, SealedFrame};
@@ -19,6 +20,10 @@ use parados::seal::pack::PackBuilder;
 use parados::seal::{aead, segment};
 
 use crate::world::World;
+
+/// Numbers of the fence and of the trailer among the messages of a segment.
+const FENCE_NUMBER: u64 = u64::MAX - 1;
+const TRAILER_NUMBER: u64 = u64::MAX;
 
 /// One session of that writer. What it seals is authentic; what it says need not be true.
 pub(crate) struct Forge {
@@ -51,9 +56,13 @@ impl Forge {
 
     /// Stores a chunk under an id that need not be its own.
     pub(crate) fn chunk_as(&mut self, id: ChunkId, kind: FrameKind, raw: &[u8]) {
-        let chunk = FrameChunk { id, len: raw.len() as u32 };
+        self.frame_of(kind, raw, vec![FrameChunk { id, len: raw.len() as u32 }]);
+    }
+
+    /// Stores a frame that says to hold these chunks.
+    pub(crate) fn frame_of(&mut self, kind: FrameKind, raw: &[u8], chunks: Vec<FrameChunk>) {
         let repository = self.repository.keyring().repository();
-        self.frames.push(frame::seal(repository, &self.key, kind, 1, raw, vec![chunk]));
+        self.frames.push(frame::seal(repository, &self.key, kind, 1, raw, chunks));
     }
 
     /// Stores a frame of one chunk that says to hold `raw_len` bytes compressed in `stored`.
@@ -163,6 +172,83 @@ impl Forge {
     /// Stores an authentic object with any body.
     pub(crate) fn seal(&self, name: &ObjectName, body: &[u8]) {
         self.put(name, &self.repository.seal(name, body));
+    }
+
+    /// Plants an authentic object whose body is said to be `raw_len` bytes, compressed in `stored`.
+    pub(crate) fn seal_stored(
+        &self,
+        world: &World,
+        name: &ObjectName,
+        stored: &[u8],
+        raw_len: usize,
+    ) {
+        let header = self.header(name.kind());
+        let mut bytes = header.encode().to_vec();
+        let overhead = HEADER_LEN + TAG_LEN;
+        bytes.extend(envelope::pad(stored, raw_len, Codec::Zstd, overhead));
+        self.authenticate(&header, name.as_str(), 0, &mut bytes, HEADER_LEN);
+        world.store.plant(name.as_str(), bytes);
+    }
+
+    /// The part `number` of a segment, said to be `raw_len` bytes, compressed in `stored`.
+    pub(crate) fn segment_body(&self, number: u64, stored: &[u8], raw_len: usize) -> Vec<u8> {
+        let inner_len = INNER_LEN + stored.len();
+        let mut bytes = envelope::lay_out(stored, raw_len, Codec::Zstd, inner_len);
+        self.seal_part(number, &mut bytes);
+        bytes
+    }
+
+    /// Plants a segment of these sealed blocks and this fence.
+    pub(crate) fn store_segment_of(
+        &mut self,
+        world: &World,
+        blocks: &[u8],
+        (fence, fence_len): (&[u8], usize),
+    ) -> ObjectName {
+        let fence = self.segment_body(FENCE_NUMBER, fence, fence_len);
+        let mut bytes = self.header(ObjectKind::Index).encode().to_vec();
+        bytes.extend_from_slice(blocks);
+        let fence_offset = bytes.len() as u64;
+        bytes.extend_from_slice(&fence);
+        let trailer = segment_format::Trailer {
+            total_len: (bytes.len() + segment_format::TRAILER_LEN) as u64,
+            fence_offset,
+            fence_len: fence.len() as u64,
+        };
+        let mut trailer = trailer.encode().to_vec();
+        self.seal_part(TRAILER_NUMBER, &mut trailer);
+        bytes.extend(trailer);
+        let id = SegmentId::new(*blake3::hash(&bytes).as_bytes());
+        let name = ObjectName::index(self.session, self.sequence, id);
+        world.store.plant(name.as_str(), bytes);
+        self.sequence += 1;
+        name
+    }
+
+    fn seal_part(&self, number: u64, bytes: &mut Vec<u8>) {
+        let name = format!("index/{}-{}", self.session, self.sequence);
+        self.authenticate(&self.header(ObjectKind::Index), &name, number, bytes, 0);
+    }
+
+    /// One salt for all, as nobody is to be fooled about what is repeated.
+    fn header(&self, kind: ObjectKind) -> Header {
+        Header { kind, suite: self.key.origin.suite, epoch: 0, salt: [9; 32] }
+    }
+
+    /// Seals `bytes` from `start` on as message `number` of the object `name`.
+    fn authenticate(
+        &self,
+        header: &Header,
+        name: &str,
+        number: u64,
+        bytes: &mut Vec<u8>,
+        start: usize,
+    ) {
+        let keyring = self.repository.keyring();
+        let key = keyring.object_key(header.kind, header.epoch, &header.salt).unwrap();
+        let repository = keyring.repository();
+        let parts = [&repository.as_bytes()[..], &header.encode(), name.as_bytes()];
+        aead::seal(header.suite, &key, number, &parts.concat(), bytes, start);
     }
 
     fn put(&self, name: &ObjectName, sealed: &parados::seal::Sealed) {

@@ -14,7 +14,7 @@ use crate::world::{Case, OPERATIONS, Operation, World, look, scratch, secret};
 const JUNK_COUNT: u64 = 300;
 
 /// The `n`-th name under a prefix that a stranger can make up.
-fn name(kind: ObjectKind, n: u64) -> String {
+pub(crate) fn name(kind: ObjectKind, n: u64) -> String {
     let id = blake3::hash(&n.to_le_bytes()).to_hex().to_string();
     match kind {
         ObjectKind::Config => format!("config/{}", n + 2),
@@ -31,7 +31,7 @@ fn name(kind: ObjectKind, n: u64) -> String {
 }
 
 /// What a stranger may put there: noise, nothing, the head of an object, a slot without a lock.
-fn junk(kind: ObjectKind, n: u64) -> Bytes {
+pub(crate) fn junk(kind: ObjectKind, n: u64) -> Bytes {
     let mut bytes = crate::world::noise(&format!("{kind:?} {n}"), 1024);
     match n % 4 {
         0 => {}

@@ -3,10 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod actions;
+mod bombs;
+mod flood;
 mod forge;
 mod junk;
 mod keys;
 mod matrix;
 mod numbers;
+mod packs;
+mod parting;
 mod trees;
 mod world;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parados::backend::Backend;
-use parados::base::{Id, PackId, SessionId, Timestamp, WriterId};
+use parados::base::{ErrorKind, Id, PackId, SessionId, Timestamp, WriterId};
 use parados::format::generation::Generation;
 use parados::format::ledger::LedgerRecord;
 use parados::format::name::Parsed;
@@ -280,7 +280,7 @@ fn check_answer(
             assert!(is_whole || answer.told().contains("could not list all of"));
         }
         Operation::Restore => check_restored(scene, victim, action, world, answer),
-        Operation::Check => {}
+        Operation::Check | Operation::Forget | Operation::Unforget | Operation::Prune => {}
         Operation::Backup => {
             // What was made just now is whole, unless it relies on a pack that has its right length.
             let len = world.store.contents().get(&name).map(Bytes::len);
@@ -316,6 +316,35 @@ fn no_damage_to_one_object_costs_more_than_what_it_holds() {
     for victim in VICTIMS {
         for action in ACTIONS {
             check_case(&scene, victim, action, &stranger.contents);
+        }
+    }
+}
+
+/// Actions of which each leaves an object in another state; a prune reads what is left of it.
+const TELLING: [&str; 5] = ["flip middle", "halve", "swap for its like", "newer version", "remove"];
+
+/// Whatever is harmed: what can be restored before snapshots are forgotten, brought back and pruned
+/// can be restored after it.
+#[test]
+fn no_prune_beside_damage_takes_what_could_be_restored() {
+    let (scene, stranger) = (Scene::new(), Scene::new());
+    for victim in VICTIMS {
+        for action in ACTIONS.iter().filter(|action| TELLING.contains(&action.title)) {
+            let case = format!("{} / {} / prune", victim.title, action.title);
+            let Some(_case) = Case::begin(case) else { continue };
+            let name = (victim.name)(&scene);
+            let contents = action.apply(&name, &scene.contents, &stranger.contents);
+            let world = World::over(&contents, &scene.scratch);
+            let before = world.run(Operation::Restore, scene.last).restored;
+            for operation in [Operation::Forget, Operation::Unforget, Operation::Prune] {
+                let answer = world.run(operation, scene.first);
+                if let Some(error) = &answer.error {
+                    let kinds = [ErrorKind::Damaged, ErrorKind::NotFound, ErrorKind::Unsupported];
+                    assert!(kinds.contains(&error.kind), "{operation:?}: {}", answer.told());
+                }
+            }
+            let answer = world.run(Operation::Restore, scene.last);
+            assert!(answer.restored == before, "{}", answer.told());
         }
     }
 }

@@ -14,6 +14,7 @@ use parados::seal::frame::SealedFrame;
 use parados::seal::keys::{Key, SessionKey};
 
 use crate::forge::{Forge, absent_pack, again, directory, file_of};
+use crate::parting::part_with;
 use crate::world::{Answer, Case, OPERATIONS, Operation, Thing, World, look, noise};
 
 /// What every honest part of a forged snapshot holds.
@@ -234,7 +235,7 @@ const LIES: &[Lie] = &[
 ];
 
 /// Asserts that the honest file is there, and that the evil one is told unless it does no harm.
-fn check_forged(world: &World, id: SessionId, is_harmless: bool) {
+pub(crate) fn check_forged(world: &World, id: SessionId, is_harmless: bool) {
     for operation in OPERATIONS {
         let answer = world.run(operation, id);
         let told = answer.told();
@@ -250,7 +251,7 @@ fn check_forged(world: &World, id: SessionId, is_harmless: bool) {
                 assert!(answer.paths.contains(&"/honest/file".to_owned()), "{told}");
             }
             Operation::Check => assert_eq!(told.is_empty(), is_harmless, "{told}"),
-            Operation::Snapshots | Operation::Backup => {}
+            _ => {}
         }
     }
     assert_eq!(
@@ -283,6 +284,7 @@ fn a_lie_about_one_file_costs_that_file() {
                 .map(|operation| format!("{operation:?}:\n{}", world.run(operation, id).stable()));
             insta::assert_snapshot!("a decompression bomb", answers.join("\n\n"));
         }
+        part_with(&world, id);
     }
 }
 

@@ -18,6 +18,7 @@ use parados::seal::code::{self, CodeKind};
 
 use crate::forge::{Forge, component, directory, file_of, link, snapshot};
 use crate::numbers::publish;
+use crate::parting::part_with;
 use crate::world::{Case, Look, OPERATIONS, Operation, Thing, World, look, secret};
 
 /// Levels of a tree of which every directory holds the next one twice.
@@ -158,6 +159,7 @@ fn no_name_leads_out_of_the_target() {
                 _ => {}
             }
         }
+        part_with(&world, id);
         assert_eq!(outside(&world), before);
     }
     // Only where all were tried: one may be chosen by its name.
@@ -195,6 +197,7 @@ fn no_name_comes_twice_in_different_nodes_of_one_directory() {
             let told = world.run(operation, id).told();
             assert_eq!(told.contains("/evil/branched"), is_told, "{operation:?}: {told}");
         }
+        part_with(&world, id);
     }
 }
 
@@ -327,22 +330,70 @@ fn absurd_times_sizes_and_owners_are_harmless() {
             assert_eq!(count, entries.len(), "{}", answer.told());
         }
     }
+    part_with(&world, id);
 }
 
-/// One hole of 8 EiB costs nothing to store; it must cost neither time nor the other files.
+/// A file of 8 EiB, all of which is one hole or most of which is, with a byte at its start or end.
+fn sparse(forge: &mut Forge, before: u64, after: u64) -> Entry {
+    let pieces: Vec<_> = [before, after]
+        .into_iter()
+        .filter(|len| *len > 0)
+        .map(|len| (forge.chunk(FrameKind::Data, &vec![b'x'; len as usize]), len))
+        .collect();
+    let mut sparse = file_of(b"sparse", &pieces);
+    sparse.size = Some(SIZE_MAX);
+    sparse.holes = Some(vec![Range { offset: before, len: SIZE_MAX - before - after }]);
+    if pieces.is_empty() {
+        sparse.content = None;
+    }
+    sparse
+}
+
+/// 63: it costs nothing to store; it must cost neither time nor the other files.
 #[test]
 fn a_hole_of_8_eib_is_its_own_problem() {
-    let world = world();
-    let mut sparse = file(b"sparse");
-    sparse.size = Some(SIZE_MAX);
-    sparse.holes = Some(vec![Range { offset: 0, len: SIZE_MAX }]);
-    let forge = Forge::new(&world);
-    let id = publish(forge, &[sparse]);
-    for operation in [Operation::Ls, Operation::Check, Operation::Backup] {
-        let answer = world.run(operation, id);
-        assert!(answer.error.is_none(), "{operation:?}: {}", answer.told());
+    for (before, after) in [(0, 0), (1000, 0), (0, 1000), (70_000, 70_000)] {
+        let Some(_case) = Case::begin(format!("63 {before} before, {after} after")) else {
+            continue;
+        };
+        let world = world();
+        let mut forge = Forge::new(&world);
+        let sparse = sparse(&mut forge, before, after);
+        let id = publish(forge, &[sparse]);
+        for operation in OPERATIONS {
+            let answer = world.run(operation, id);
+            assert!(answer.error.is_none(), "{operation:?}: {}", answer.told());
+        }
+        // The second time over what the first one left, if anything.
+        for (title, change) in HOW {
+            for round in 0..2 {
+                let answer = world.restore_as(id, change);
+                let told = answer.told();
+                assert!(answer.error.is_none(), "{title}, round {round}: {told}");
+                let is_dry = title.contains("dry");
+                let has_honest = answer.restored.contains_key("honest/file");
+                assert_eq!(has_honest, !is_dry, "{title}: {told}");
+                // Where this file system has no file of that length, it is named.
+                let len = fs::metadata(world.at("target/evil/sparse")).map(|found| found.len());
+                let is_there = len.is_ok_and(|len| len == SIZE_MAX);
+                assert!(is_there || is_dry || told.contains("/evil/sparse"), "{title}: {told}");
+            }
+            let _absent = fs::remove_dir_all(world.at("target"));
+        }
+        part_with(&world, id);
     }
 }
+
+type Change = fn(&mut parados::ops::restore::Options);
+
+/// Ways to restore, each of which has a reason of its own to look at every byte.
+const HOW: &[(&str, Change)] = &[
+    ("as it is", |_| ()),
+    ("dry", |options| options.how.dry_run = true),
+    ("verify", |options| options.how.verify = true),
+    ("sparse", |options| options.how.sparse = true),
+    ("delete", |options| options.how.delete = true),
+];
 
 // ---------------------------------------------------------------------------------------------
 // What would last for ever
@@ -375,6 +426,7 @@ fn a_tree_that_stands_for_billions_of_entries_is_refused_at_once() {
     // What it stores is whole, and each node is looked at once.
     world.run(Operation::Check, id).clean();
     world.run(Operation::Snapshots, id).clean();
+    part_with(&world, id);
 }
 
 #[test]
@@ -390,6 +442,7 @@ fn a_tree_that_lies_about_its_billions_is_refused_where_it_lies() {
         assert!(answer.told().contains("/evil/doubled"), "{}", answer.told());
         assert!(answer.paths.len() < 10 && answer.restored.len() < 10);
     }
+    part_with(&world, id);
 }
 
 /// Four levels of pages, each the same page 4,096 times: 2^48 chunks of one byte.
@@ -412,6 +465,7 @@ fn a_list_that_stands_for_trillions_of_chunks_is_checked_at_once() {
     let answer = world.run(Operation::Restore, id);
     assert_eq!(answer.error.map(|error| error.kind), Some(ErrorKind::Full));
     assert_eq!(answer.restored, Look::new());
+    part_with(&world, id);
 }
 
 #[test]
@@ -431,6 +485,7 @@ fn a_tree_deeper_than_any_source_ends() {
             assert!(answer.restored.contains_key("honest/file"), "{}", answer.told());
         }
     }
+    part_with(&world, id);
 }
 
 #[test]
@@ -457,6 +512,7 @@ fn a_wide_directory_is_nothing_special() {
     let answer = world.run(Operation::Ls, id).clean();
     assert!(answer.paths.len() > WIDTH);
     world.run(Operation::Check, id).clean();
+    part_with(&world, id);
 }
 
 // ---------------------------------------------------------------------------------------------

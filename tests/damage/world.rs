@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use parados::backend::Backend;
 use parados::backend::memory::Memory;
+use parados::base::calendar::Calendar;
 use parados::base::{Cancel, Clock, Error, Problems, Progress, Result, SessionId, Timestamp};
 use parados::format::Suite;
 use parados::format::config::{ChunkLens, PACK_LEN_MIN};
@@ -18,9 +19,12 @@ use parados::format::entry::Entry;
 use parados::format::slot::Label;
 use parados::ops::backup::Made;
 use parados::ops::check::Finding;
+use parados::ops::group::GroupBy;
+use parados::ops::prune::MaxUnused;
 use parados::ops::{self, Run};
 use parados::repo::Repository;
 use parados::repo::access::Creation;
+use parados::repo::select::Filter;
 use parados::seal::keys::Key;
 use parados::seal::slot::Secret;
 use parados::target;
@@ -31,7 +35,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Memory that an operation is given.
 const MEMORY: u64 = 256 << 20;
 /// Only cases whose name contains the value of this variable run.
-const CASE: &str = "PARADOS_TEST_CASE";
+pub(crate) const CASE: &str = "PARADOS_TEST_CASE";
 
 /// Every object by its name.
 pub(crate) type Contents = BTreeMap<String, Bytes>;
@@ -120,10 +124,26 @@ pub(crate) enum Operation {
     Restore,
     Check,
     Backup,
+    Forget,
+    Unforget,
+    Prune,
 }
 
+/// Those that take nothing away.
 pub(crate) const OPERATIONS: [Operation; 5] =
     [Operation::Snapshots, Operation::Ls, Operation::Restore, Operation::Check, Operation::Backup];
+
+/// All of them, in an order in which each has something to do.
+pub(crate) const ALL_OPERATIONS: [Operation; 8] = [
+    Operation::Snapshots,
+    Operation::Ls,
+    Operation::Restore,
+    Operation::Check,
+    Operation::Backup,
+    Operation::Forget,
+    Operation::Unforget,
+    Operation::Prune,
+];
 
 /// What an operation came to.
 #[derive(Debug, Default)]
@@ -134,7 +154,7 @@ pub(crate) struct Answer {
     pub(crate) problems: Vec<String>,
     /// What `check` found.
     pub(crate) findings: Vec<Finding>,
-    /// The snapshots that are listed, or the one that was made.
+    /// The snapshots that are listed, or the one that was made or came back.
     pub(crate) snapshots: Vec<SessionId>,
     /// The paths that `ls` listed.
     pub(crate) paths: Vec<String>,
@@ -198,8 +218,12 @@ impl Answer {
 /// A repository in memory beside a scratch directory.
 pub(crate) struct World {
     pub(crate) store: Arc<Memory>,
+    /// What stands before the store for who opens it.
+    pub(crate) front: Option<Arc<dyn Backend>>,
     pub(crate) scratch: Arc<TempDir>,
-    restore_options: target::Options,
+    target_options: target::Options,
+    /// Longest that one operation may take.
+    pub(crate) patience: Duration,
     /// What one host keeps; without it, every operation is of a host of its own.
     pub(crate) cache_dir: Option<PathBuf>,
 }
@@ -225,9 +249,10 @@ impl World {
     pub(crate) fn over(contents: &Contents, scratch: &Arc<TempDir>) -> Self {
         let store = Memory::new("damage", Arc::new(Ticks::default()));
         contents.iter().for_each(|(name, bytes)| store.plant(name, bytes.clone()));
-        let restore_options =
+        let target_options =
             target::Options { owner: false, numeric_ids: true, xattrs: false, devices: false };
-        Self { store, scratch: Arc::clone(scratch), restore_options, cache_dir: None }
+        let scratch = Arc::clone(scratch);
+        Self { store, front: None, scratch, target_options, patience: PATIENCE, cache_dir: None }
     }
 
     /// A path in the scratch directory.
@@ -257,7 +282,8 @@ impl World {
     }
 
     pub(crate) fn open_with(&self, secret: impl Fn() -> Secret) -> Result<Arc<Repository>> {
-        let backend = Arc::clone(&self.store) as Arc<dyn Backend>;
+        let store = || Arc::clone(&self.store) as Arc<dyn Backend>;
+        let backend = self.front.clone().unwrap_or_else(store);
         Repository::open(backend, &mut |_| Ok(secret())).map(Arc::new)
     }
 
@@ -295,10 +321,24 @@ impl World {
                 }
                 Ok(())
             }
+            Operation::Forget => ops::forget::forget(&repository, &forgetting(id), &run).map(drop),
+            Operation::Unforget => {
+                let options = ops::unforget::Options {
+                    words: vec![id.to_hex()],
+                    cache_dir: self.cache_dir.clone(),
+                    max_memory: MEMORY,
+                };
+                let report = ops::unforget::unforget(&repository, &options, &run)?;
+                answer.snapshots.extend(report.back.iter().map(|(_, new)| new.id));
+                Ok(())
+            }
+            Operation::Prune => {
+                ops::prune::prune(&repository, &self.prune_options(), &run).map(drop)
+            }
         });
         answer.error = result.err();
         answer.problems = problems.take().iter().map(Error::to_string).collect();
-        assert!(started.elapsed() < PATIENCE, "{operation:?} took {:?}", started.elapsed());
+        assert!(started.elapsed() < self.patience, "{operation:?} took {:?}", started.elapsed());
         answer
     }
 
@@ -329,18 +369,57 @@ impl World {
         run: &Run<'_>,
         answer: &mut Answer,
     ) -> Result<()> {
-        let target = self.at("target");
-        let options = ops::restore::Options {
-            snapshot: id.to_hex().into(),
-            target_options: self.restore_options,
-            cache_dir: self.cache_dir.clone(),
-            ..ops::restore::Options::new(target.clone())
-        };
+        let options = self.restore_options(id);
         let result = ops::restore::restore(repository, &options, run).map(drop);
-        answer.restored = look(&target);
+        answer.restored = look(&options.target);
         // Gone before the next one; a test that plants something does so before it restores.
-        let _absent = fs::remove_dir_all(&target);
+        let _absent = fs::remove_dir_all(&options.target);
         result
+    }
+
+    /// Restores in another way than usual, to a target that stays.
+    pub(crate) fn restore_as(
+        &self,
+        id: SessionId,
+        change: impl FnOnce(&mut ops::restore::Options),
+    ) -> Answer {
+        let mut options = self.restore_options(id);
+        change(&mut options);
+        let (problems, progress) = (Problems::default(), Progress::default());
+        let (cancel, clock) = (Cancel::default(), Ticks::default());
+        let run = Run { clock: &clock, problems: &problems, progress: &progress, cancel: &cancel };
+        let started = Instant::now();
+        let result = self.open().and_then(|r| ops::restore::restore(&r, &options, &run));
+        assert!(started.elapsed() < self.patience, "it took {:?}", started.elapsed());
+        Answer {
+            error: result.err(),
+            problems: problems.take().iter().map(Error::to_string).collect(),
+            restored: look(&options.target),
+            ..Answer::default()
+        }
+    }
+
+    fn restore_options(&self, id: SessionId) -> ops::restore::Options {
+        ops::restore::Options {
+            snapshot: id.to_hex().into(),
+            target_options: self.target_options,
+            cache_dir: self.cache_dir.clone(),
+            ..ops::restore::Options::new(self.at("target"))
+        }
+    }
+
+    /// Deletes at once whatever it may, and empties every pack that holds anything needless.
+    fn prune_options(&self) -> ops::prune::Options {
+        ops::prune::Options {
+            grace: 0,
+            max_unused: MaxUnused::Bytes(0),
+            max_moved: u64::MAX,
+            exclusive: false,
+            dry_run: false,
+            cache_dir: self.cache_dir.clone(),
+            scratch_dir: self.scratch.path().to_owned(),
+            max_memory: MEMORY,
+        }
     }
 
     fn backup_options(&self) -> ops::backup::Options {
@@ -370,6 +449,26 @@ impl World {
         };
         restored.iter().filter_map(below).collect()
     }
+}
+
+/// Forgets this snapshot, whatever is left.
+fn forgetting(id: SessionId) -> ops::forget::Options {
+    ops::forget::Options {
+        words: vec![id.to_hex()],
+        filter: Filter::default(),
+        policy: ops::forget::policy::Policy::default(),
+        group_by: GroupBy::default(),
+        calendar: Calendar::utc(),
+        allow_all: true,
+        dry_run: false,
+    }
+}
+
+/// Bytes of memory that this process had at most, all tests in it together.
+pub(crate) fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
 }
 
 /// A case that is told when the test fails in it.
