@@ -326,6 +326,7 @@ impl World {
                 let options = ops::unforget::Options {
                     words: vec![id.to_hex()],
                     cache_dir: self.cache_dir.clone(),
+                    scratch_dir: std::env::temp_dir(),
                     max_memory: MEMORY,
                 };
                 let report = ops::unforget::unforget(&repository, &options, &run)?;

@@ -1,9 +1,8 @@
-//! Lets exactly one actor run at a time, chosen by a seed, and keeps the only clock there is.
+//! Lets exactly one actor run at a time, chosen by a seed, by the only clock there is.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use crate::base::{Clock, Timestamp};
-use crate::format::wire::Cursor;
 
 /// Where time starts: 2060. What the kernel says of source files lies far before.
 const START: i64 = 2_840_140_800;
@@ -22,7 +21,7 @@ impl Dice {
     pub(super) fn below(&mut self, count: u64) -> u64 {
         let mut bytes = [0; 8];
         self.0.fill(&mut bytes);
-        Cursor::new(&bytes).u64().expect("there are 8") % count
+        bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte)) % count
     }
 
     /// Whether something happens that happens so many times in a thousand.

@@ -1,4 +1,4 @@
-//! Sees every object appear and disappear, and says at once when something is lost.
+//! Sees every object come or go: it says at once when something is lost.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
@@ -275,13 +275,6 @@ impl Oracle {
         };
         for root in listed(ObjectKind::Session) {
             left.push(format!("{} is there", root.name));
-        }
-        for pack in listed(ObjectKind::Pack) {
-            if let Parsed::Pack(id) = pack.name.parsed()
-                && !self.packs.contains_key(&id)
-            {
-                left.push(format!("{} is there, and torn", pack.name));
-            }
         }
         let whole = |steps: &BTreeSet<u8>| steps.contains(&(GenerationStep::Doomed as u8));
         if let Some((number, _)) = self.generations.iter().find(|(_, steps)| !whole(steps)) {

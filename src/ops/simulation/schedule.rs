@@ -1,4 +1,4 @@
-//! Runs the schedule of a seed to its end, and says what it proved.
+//! Runs the schedule of a seed to its end.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -213,6 +213,5 @@ fn faults(dice: &mut Dice) -> Faults {
         refused: rate(),
         flipped: rate() / 2,
         full: rate() / 4,
-        torn: 0,
     }
 }

@@ -1,4 +1,4 @@
-//! A store as an actor meets it: each request is a turn, and may fail in every way a store can.
+//! A store as an actor meets it: each request is a turn that may fail in every way a store can.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -34,12 +34,10 @@ pub(super) struct Faults {
     pub(super) late: u64,
     /// A create is refused although there is nothing.
     pub(super) refused: u64,
-    /// What is read is not what is stored.
+    /// What is read is not what is stored, or only a part of it.
     pub(super) flipped: u64,
     /// There is no space.
     pub(super) full: u64,
-    /// A pack is stored in part.
-    pub(super) torn: u64,
 }
 
 impl Faults {
@@ -72,7 +70,6 @@ enum Fate {
     Refused,
     Flipped,
     Full,
-    Torn,
 }
 
 impl Fate {
@@ -85,7 +82,6 @@ impl Fate {
             Self::Refused => " refused",
             Self::Flipped => " flipped",
             Self::Full => " full",
-            Self::Torn => " torn",
         }
     }
 }
@@ -170,7 +166,7 @@ impl Client {
     }
 
     fn fate(&self, dice: &mut super::baton::Dice) -> Fate {
-        let Faults { lost, unheard, late, refused, flipped, full, torn } = self.treatment.faults;
+        let Faults { lost, unheard, late, refused, flipped, full } = self.treatment.faults;
         let mut number = dice.below(1000);
         for (rate, fate) in [
             (lost, Fate::Lost),
@@ -179,7 +175,6 @@ impl Client {
             (refused, Fate::Refused),
             (flipped, Fate::Flipped),
             (full, Fate::Full),
-            (torn, Fate::Torn),
         ] {
             if number < rate {
                 return fate;
@@ -207,16 +202,6 @@ impl Client {
             Fate::Full if is_put => {
                 Err(BackendError::Full { at: Box::new(at.clone()), source: None })
             }
-            Fate::Torn => {
-                if let Effect::Put(name, bytes) = &effect
-                    && name.kind() == ObjectKind::Pack
-                {
-                    let half = bytes.slice(..bytes.len() / 2);
-                    self.world.apply(Effect::Put(name.clone(), half));
-                    return Err(offline(at));
-                }
-                Ok(self.world.apply(effect))
-            }
             _ => Ok(self.world.apply(effect)),
         }
     }
@@ -230,6 +215,14 @@ impl Client {
         match self.turn(at)? {
             Fate::Lost | Fate::Unheard | Fate::Late => Err(offline(at)),
             fate => Ok((read()?, matches!(fate, Fate::Flipped))),
+        }
+    }
+
+    /// What is read of an object, with a bit flipped or cut short.
+    fn spoil(&self, sealed: &Sealed) -> Sealed {
+        match self.world.baton.dice(|dice| dice.falls(500)) {
+            true => flipped(sealed),
+            false => Sealed::from_store(sealed.bytes().slice(..sealed.bytes().len() / 2)),
         }
     }
 
@@ -254,13 +247,13 @@ impl Backend for Client {
             true => Err(BackendError::NotFound { at: Box::new(at.clone()) }),
             false => self.world.memory.get(name),
         })?;
-        Ok(if is_flipped { flip(&sealed) } else { sealed })
+        Ok(if is_flipped { self.spoil(&sealed) } else { sealed })
     }
 
     fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Sealed, BackendError> {
         let (sealed, is_flipped) =
             self.look(&self.at(Verb::GetRange, name), || self.world.memory.get_range(name, range))?;
-        Ok(if is_flipped { flip(&sealed) } else { sealed })
+        Ok(if is_flipped { flipped(&sealed) } else { sealed })
     }
 
     fn stat(&self, name: &ObjectName) -> Result<Listed, BackendError> {
@@ -318,7 +311,7 @@ impl Backend for Client {
     }
 }
 
-fn flip(sealed: &Sealed) -> Sealed {
+fn flipped(sealed: &Sealed) -> Sealed {
     let mut bytes = sealed.bytes().to_vec();
     let middle = bytes.len() / 2;
     if let Some(byte) = bytes.get_mut(middle) {

@@ -1,4 +1,4 @@
-//! How many schedules are played, and what is asked of them.
+//! How many schedules are played.
 
 use std::io::Write;
 use std::sync::Mutex;

@@ -1,4 +1,4 @@
-//! What all actors of a schedule share: the objects, the time, and who notices what is lost.
+//! What all actors of a schedule share.
 
 use std::collections::{BTreeSet, BinaryHeap};
 use std::fmt::Write as _;
