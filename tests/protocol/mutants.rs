@@ -1,0 +1,84 @@
+//! The protocol without one of its rules: each of these must lose something.
+//!
+//! What each of them loses, and how, is told in `docs/protocol.md`.
+
+use crate::chances::{DAMAGED, FORGETFUL, LOSSY, MIXED, SLEEPY, SLOW_LISTINGS};
+use crate::rules::Rule;
+use crate::world::Chances;
+
+/// The protocol without some rules.
+pub struct Mutant {
+    pub name: &'static str,
+    /// What is switched off. Where it is more than one rule, each does for the other.
+    pub off: &'static [Rule],
+    /// The days on which it shows soon.
+    pub chances: Chances,
+    /// The first seed that shows it.
+    pub seed: u64,
+}
+
+macro_rules! mutant {
+    ($name:literal, [$($rule:ident),*], $chances:expr, $seed:literal) => {
+        Mutant { name: $name, off: &[$(Rule::$rule),*], chances: $chances, seed: $seed }
+    };
+}
+
+const FAULTY: Chances = Chances { fault: 80, late: 500, step_count: 900, ..MIXED };
+const FAULTY_SLEEPY: Chances = Chances { fault: 60, ..SLEEPY };
+const SLOW_READS: Chances = Chances { reading: 600, ..MIXED };
+/// All that die.
+pub const ALL: [Mutant; 34] = [
+    // Writing.
+    mutant!("begin-unheeded", [HeedBegin], MIXED, 1),
+    mutant!("no-second-look", [LookAgain], MIXED, 0),
+    mutant!("rounds-uncounted", [CountRounds], MIXED, 86),
+    mutant!("view-with-holes", [RestartView, StableGenerations], SLOW_LISTINGS, 723),
+    mutant!("generations-read-once", [StableGenerations], SLOW_LISTINGS, 1070),
+    mutant!("packs-unlisted", [ListPacks], MIXED, 54),
+    mutant!("length-unchecked", [CheckLength], DAMAGED, 0),
+    mutant!("pack-put-again", [PutPackOnce], FAULTY, 7),
+    mutant!("no-root", [StoreRoot], MIXED, 3),
+    mutant!("forgotten-parent", [ParentKept, ParentKeptAfterRoot], SLEEPY, 59),
+    mutant!("parent-forgotten-meanwhile", [ParentKeptAfterRoot, LookAtAll], FORGETFUL, 16106),
+    mutant!("interrupted-parent", [ParentCommitted], MIXED, 2541),
+    mutant!("parent-with-holes", [ParentWhole], DAMAGED, 12),
+    mutant!("unforget-from-doomed", [UnforgetAlive], MIXED, 15),
+    // Creating.
+    mutant!("taken-is-success", [ReadBackTaken], MIXED, 2),
+    mutant!("silence-is-success", [ReadBackUnclear], MIXED, 1),
+    // Forgetting.
+    mutant!("forget-by-deleting", [Tombstone, MissSeen], MIXED, 33),
+    // Rounds.
+    mutant!("first-roots-again", [ReadRootsAgain], MIXED, 1),
+    mutant!("snapshots-before-sessions", [SessionsBeforeSnapshots], SLOW_READS, 1125),
+    mutant!("old-index", [IndexAfterRoots, ReadHeader], MIXED, 375),
+    mutant!("own-doomed", [AgreeOnDoomed], MIXED, 43),
+    mutant!("fence-without-abort", [FenceByAbort], MIXED, 22),
+    mutant!("two-undecided", [OneUndecided], MIXED, 0),
+    mutant!("packs-left", [NoneLeft, DeleteOnceMore], FAULTY_SLEEPY, 96),
+    mutant!("deleted-once", [DeleteOnceMore], MIXED, 1),
+    mutant!("old-rounds-count", [TwoRoundsCount], SLEEPY, 6319),
+    mutant!("late-doom", [LookAfterDoom], SLEEPY, 125),
+    mutant!("header-unread", [ReadHeader], LOSSY, 0),
+    mutant!("last-copy", [KeepLastCopy], MIXED, 39),
+    mutant!("only-copy", [KeepOnlyCopy], DAMAGED, 19850),
+    mutant!("hidden-unmissed", [MissSeen], MIXED, 103),
+    mutant!("unread-passed-over", [StopAtUnread], DAMAGED, 11),
+    mutant!("pending-passed-over", [AskPendingAgain], DAMAGED, 7974),
+    // Reading.
+    mutant!("lost-before-headers", [AdoptBeforeLost], LOSSY, 190),
+];
+
+/// Rules that do not matter alone: another one does for them, or nothing has to.
+pub const SECOND_LINES: [(Rule, Chances); 10] = [
+    (Rule::LookAtAll, FORGETFUL),
+    (Rule::RestartView, SLOW_LISTINGS),
+    (Rule::ParentKept, SLEEPY),
+    (Rule::ParentKeptAfterRoot, FORGETFUL),
+    (Rule::DeleteAfterDoom, MIXED),
+    (Rule::TombstonesFirst, FORGETFUL),
+    (Rule::IndexAfterRoots, MIXED),
+    (Rule::NoneLeft, FAULTY_SLEEPY),
+    (Rule::TwoRoundsCountInDecision, SLEEPY),
+    (Rule::StableIndex, MIXED),
+];
