@@ -73,6 +73,30 @@ pub fn create_verified(
     }))
 }
 
+/// Creates an object once, and says whether it is there then. When it is not known to be, the name
+/// must not be tried again: the request may still arrive, at any time.
+///
+/// # Errors
+/// Any error of the backend that is not transient.
+pub fn create_once(
+    backend: &dyn Backend,
+    name: &ObjectName,
+    sealed: &Sealed,
+) -> Result<bool, BackendError> {
+    match backend.put(name, sealed) {
+        Ok(Put::Created) => return Ok(true),
+        Ok(Put::Exists) if !keeps(Rule::ReadBack) => return Ok(true),
+        Ok(Put::Exists) => {}
+        Err(error) if error.is_transient() => {}
+        Err(error) => return Err(error),
+    }
+    match backend.get(name) {
+        Ok(stored) => Ok(stored == *sealed),
+        Err(error) if error.is_not_found() || error.is_transient() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! Finds every chunk that something kept needs, with each node looked at once.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::path::PathBuf;
 
@@ -9,11 +10,13 @@ use super::sorted::SortedIds;
 use crate::base::{ChunkId, Error, ErrorKind, Result};
 use crate::format::entry::TreeRef;
 use crate::format::list::ChunkList;
-use crate::format::snapshot::Snapshot;
+use crate::format::name::Parsed;
+use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::tree::Node;
 use crate::format::{FrameKind, ObjectKind, ObjectName};
 use crate::repo::list::read_page;
 use crate::repo::reader::{Reader, damaged_chunk};
+use crate::repo::snapshots::read_decision;
 
 /// Parts of `--max-memory` for ids that wait to be sorted, and for nodes that were looked at.
 const SORTED_SHARE: u64 = 4;
@@ -62,9 +65,18 @@ impl Marks {
                 continue;
             }
             let is_pending = name.kind() == ObjectKind::Session;
+            let walk = Walk { reader, run, is_pending, has_passed_over: Cell::new(false) };
             for component in &snapshot.components {
-                let walk = Walk { reader, run, is_pending };
                 self.trees(&walk, component.root).map_err(|error| unknown(name, error))?;
+            }
+            // Its session may have ended meanwhile, and then what it needs is not known.
+            if walk.has_passed_over.get()
+                && let Parsed::Session(id, _) = name.parsed()
+                && let Some(Decision::Snapshot(_)) =
+                    read_decision(reader.repository(), &ObjectName::snapshot(id))?
+            {
+                let error = Error::new(ErrorKind::Damaged, "a part of it cannot be read");
+                return Err(unknown(&ObjectName::snapshot(id), error));
             }
             self.roots.insert(name.clone());
         }
@@ -140,6 +152,8 @@ struct Walk<'a> {
     run: &'a Run<'a>,
     /// Whether its session has not been decided.
     is_pending: bool,
+    /// Whether something of it was missing.
+    has_passed_over: Cell<bool>,
 }
 
 impl Walk<'_> {
@@ -149,6 +163,7 @@ impl Walk<'_> {
                 if self.is_pending
                     && matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged) =>
             {
+                self.has_passed_over.set(true);
                 Ok(None)
             }
             read => read.map(Some),

@@ -27,6 +27,8 @@ const FETCH_COUNT: usize = 16;
 /// Bytes of segments that are fetched at a time, unless a single one is longer: a stranger may have
 /// planted any number of the longest objects.
 const FETCH_BYTES: u64 = 64 << 20;
+/// Times that segments are listed because some were replaced while they were read.
+const LIST_COUNT_MAX: usize = 10;
 /// Key of the segments that were replaced, in the local cache.
 const SUPERSEDED_KEY: &str = "superseded segments";
 /// So many of them are remembered, which takes 2 MiB.
@@ -53,6 +55,8 @@ struct Inner {
     segments: HashSet<SegmentId>,
     /// Packs as listed; absent for a reader, which finds out by reading.
     alive: Option<Alive>,
+    /// A segment was listed and gone when it was to be read.
+    has_missed: bool,
     /// They were listed, and have to be again when their numbers are void.
     is_listed: bool,
     doomed: HashSet<PackId>,
@@ -102,6 +106,7 @@ impl Chunks {
             cache,
             segments: HashSet::new(),
             alive: None,
+            has_missed: false,
             is_listed: false,
             doomed: HashSet::new(),
             relies_on_doomed: false,
@@ -396,6 +401,17 @@ impl Chunks {
     }
 
     fn fill_or_recover(&self, inner: &mut Inner) -> Result<()> {
+        for _ in 0..LIST_COUNT_MAX {
+            inner.has_missed = false;
+            self.fill_once(inner)?;
+            if !inner.has_missed {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn fill_once(&self, inner: &mut Inner) -> Result<()> {
         // That the backend does not answer is no fault of the cache.
         let listing = list(&**self.repository.backend(), ObjectKind::Index)?;
         for round in 1.. {
@@ -483,8 +499,11 @@ impl Chunks {
             for (id, result) in fetched {
                 match result {
                     Ok(Some(segment)) => segments.push((id, segment)),
-                    // A prune deleted it after a better one was written.
-                    Ok(None) => drop(listed.remove(&id)),
+                    // A prune deleted it after a better one was written, which may not be listed.
+                    Ok(None) => {
+                        listed.remove(&id);
+                        inner.has_missed = true;
+                    }
                     Err(error) => {
                         listed.remove(&id);
                         self.report_once(id, error);

@@ -55,14 +55,9 @@ impl GenerationView {
     }
 
     fn try_read(repository: &Repository) -> Result<Option<Self>> {
-        let mut steps: BTreeMap<u64, HashSet<GenerationStep>> = BTreeMap::new();
-        for name in list_names(&**repository.backend(), ObjectKind::Generation)? {
-            if let Parsed::Generation(number, step) = name.parsed() {
-                steps.entry(number).or_default().insert(step);
-            }
-        }
+        let steps = list_steps(repository)?;
         let mut view = Self::default();
-        for (number, steps) in steps {
+        for (&number, steps) in &steps {
             let is_decided = steps.contains(&GenerationStep::Doomed);
             let has_begun = steps.contains(&GenerationStep::Begin) && keeps(Rule::BeginMarker);
             let matters = is_decided || has_begun;
@@ -81,8 +76,21 @@ impl GenerationView {
                 }
             }
         }
-        Ok(Some(view))
+        // A listing takes its time: what it began with may be of another round than its end.
+        let is_same = steps.is_empty() || list_steps(repository)? == steps;
+        Ok(is_same.then_some(view))
     }
+}
+
+/// The steps of each generation that have a record.
+fn list_steps(repository: &Repository) -> Result<BTreeMap<u64, HashSet<GenerationStep>>> {
+    let mut steps: BTreeMap<u64, HashSet<GenerationStep>> = BTreeMap::new();
+    for name in list_names(&**repository.backend(), ObjectKind::Generation)? {
+        if let Parsed::Generation(number, step) = name.parsed() {
+            steps.entry(number).or_default().insert(step);
+        }
+    }
+    Ok(steps)
 }
 
 pub(super) fn read_record(

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use super::generations::GenerationView;
 use super::snapshots::{Committed, read_decision};
 use super::{Repository, damaged, is_missing};
-use crate::backend::{BackendError, create_verified};
+use crate::backend::{BackendError, create_once, create_verified};
 use crate::base::rules::{Rule, keeps};
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::pack::Header;
@@ -26,6 +26,9 @@ use crate::index;
 use crate::seal::keys::SessionKey;
 use crate::seal::pack::FinishedPack;
 use crate::seal::segment;
+
+/// Names under which a pack is tried to be stored. Below, each request has retries of its own.
+const PUT_COUNT_MAX: usize = 6;
 
 /// Proof that an object reached the backend.
 #[derive(Debug)]
@@ -134,14 +137,23 @@ impl<'a> Session<'a> {
         std::mem::take(&mut self.first_look.problems)
     }
 
-    /// Stores a pack.
+    /// Stores a pack. Without an answer it gets another name: a second request under the same one
+    /// could bring back, rounds later, what a prune has deleted, and others would rely on it.
     ///
     /// # Errors
     /// Names the pack.
-    pub fn put_pack(&self, pack: FinishedPack) -> Result<Stored<Pack>> {
-        let name = ObjectName::pack(pack.id);
-        self.create(&name, &pack.sealed)?;
-        Ok(Stored(Pack { id: pack.id, len: pack.sealed.len(), header: pack.header }))
+    pub fn put_pack(&self, mut pack: FinishedPack) -> Result<Stored<Pack>> {
+        for _ in 0..PUT_COUNT_MAX {
+            let name = ObjectName::pack(pack.id);
+            if create_once(&**self.repository.backend(), &name, &pack.sealed)? {
+                let len = pack.sealed.len();
+                return Ok(Stored(Pack { id: pack.id, len, header: pack.header }));
+            }
+            pack = pack.renamed(&self.key);
+        }
+        let message = format!("a pack could not be stored {PUT_COUNT_MAX} times in a row");
+        Err(Error::new(ErrorKind::Offline, message)
+            .hint("Run it again when the location can be reached; what was stored is reused."))
     }
 
     /// Stores an index segment over packs that are stored.

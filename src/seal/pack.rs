@@ -152,6 +152,32 @@ impl PackBuilder {
     }
 }
 
+impl FinishedPack {
+    /// The same pack of `session` under another name: its end is sealed once more.
+    pub fn renamed(self, session: &Arc<SessionKey>) -> Self {
+        let total = self.sealed.len() as usize;
+        let frames = self.header.frames.iter().map(|frame| frame.sealed_len as usize);
+        let trailer = Trailer {
+            pack_len: total as u64,
+            frames_end: (PREFIX_LEN + frames.sum::<usize>()) as u64,
+            header_len: (self.header.encode().len() + SEAL_LEN) as u64,
+        };
+        let mut bytes = Vec::with_capacity(total);
+        bytes.extend_from_slice(&self.sealed.bytes()[..total - TRAILER_LEN]);
+        let header = self.header;
+        let mut builder = PackBuilder {
+            session: Arc::clone(session),
+            bytes,
+            header: Header::default(),
+            header_cost: 0,
+            pack_len: total,
+        };
+        builder.append_sealed(TRAILER_CONTEXT, &trailer.encode());
+        let id = PackId::new(*blake3::hash(&builder.bytes).as_bytes());
+        Self { id, sealed: Sealed::new(builder.bytes), header }
+    }
+}
+
 /// Opens what ends a pack of `pack_len` bytes.
 #[derive(Debug)]
 pub struct PackOpener {

@@ -275,7 +275,10 @@ impl Prune<'_> {
     }
 }
 
-/// What these rounds have doomed. Candidates are not among it: most of what is needed may lie there.
+/// What the last two rounds have doomed: older records mean nothing. Candidates are not among it: most of what is needed may lie there.
 fn doomed_in(rounds: &[Round]) -> HashSet<PackId> {
-    rounds.iter().filter_map(|round| round.doomed.as_ref()).flatten().copied().collect()
+    let highest = rounds.last().map_or(0, |round| round.number);
+    let counts = |round: &&Round| round.number + 1 >= highest || !keeps(Rule::TwoRounds);
+    let doomed = rounds.iter().filter(counts).filter_map(|round| round.doomed.as_ref());
+    doomed.flatten().copied().collect()
 }

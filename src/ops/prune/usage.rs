@@ -109,7 +109,8 @@ fn ask<T>(chunks: &Chunks, mut question: impl FnMut(&dyn Index, &Alive) -> Resul
 }
 
 /// Which of `candidates` can go: not those that hold the last copy of a chunk that is needed. Of
-/// several such copies one is kept.
+/// several such copies one is kept. One that cannot be relied on, cut off perhaps, stays as well if
+/// the chunk lies nowhere else: what is left of it may help, and it shows what is missing.
 ///
 /// # Errors
 /// When the index fails.
@@ -121,8 +122,18 @@ pub(super) fn doomed(
     ask(chunks, |index, alive| {
         let ids = pack_ids(index, alive)?;
         let mut kept: HashSet<PackId> = HashSet::new();
+        let mut dubious: HashMap<PackNo, PackId> = HashMap::new();
+        index.packs(&mut |no, id, _| {
+            if candidates.contains(id) && !ids.contains_key(&no) {
+                dubious.insert(no, *id);
+            }
+        })?;
         marks.batches(&mut |batch| {
             for places in index.find(batch)? {
+                if !places.iter().any(|place| ids.contains_key(&place.pack)) {
+                    kept.extend(places.iter().filter_map(|place| dubious.get(&place.pack)));
+                    continue;
+                }
                 let holders = || places.iter().filter_map(|place| Some(ids.get(&place.pack)?.0));
                 let are_several = holders().nth(1).is_some();
                 if are_several && !keeps(Rule::LastCopy) {
