@@ -512,9 +512,7 @@ mod tests {
         }
         assert!(locations.iter().all(Location::has_secrets) && marker.is_in_memory());
         drop((locations, copies));
-        for marker in [marker, refused, odd] {
-            assert!(!marker.is_in_memory());
-        }
+        assert_eq!(Marker::in_memory([&marker, &refused, &odd]), [false; 3]);
     }
 
     #[test]

@@ -259,10 +259,11 @@ mod tests {
         ]
         .map(|source| load(&source, Purpose::Open, &environment, &ui).expect("it is loaded"));
         let again = loaded.iter().map(duplicate).collect::<Vec<_>>();
-        assert!(marker.is_in_memory() && varied.is_in_memory());
-        assert!(!code.is_in_memory(), "the text of a key is not needed for long");
+        // The text of a key is not needed for long.
+        let markers = [&marker, &varied, &code];
+        assert_eq!(Marker::in_memory(markers), [true, true, false]);
         drop((environment, loaded, again));
-        assert!(!marker.is_in_memory() && !varied.is_in_memory());
+        assert_eq!(Marker::in_memory(markers), [false; 3]);
     }
 
     fn settled(bytes: &[u8]) -> Result<Vec<u8>> {

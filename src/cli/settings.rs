@@ -267,13 +267,10 @@ mod tests {
         .collect();
         let provider = environment.backend_settings();
         let shown = format!("{settings:?} {provider:?} {repo:?}");
-        for marker in &markers {
-            assert!(marker.is_in_memory() && !shown.contains(marker.text().as_str()));
-        }
+        assert!(markers.iter().all(|marker| !shown.contains(marker.text().as_str())));
+        assert_eq!(Marker::in_memory(markers.each_ref()), [true; 6]);
         drop((environment, of_home, repo, settings, provider));
-        for (index, marker) in markers.iter().enumerate() {
-            assert!(!marker.is_in_memory(), "secret {index}");
-        }
+        assert_eq!(Marker::in_memory(markers.each_ref()), [false; 6]);
     }
 
     #[test]

@@ -80,14 +80,13 @@ mod tests {
     fn neither_a_code_nor_its_key_stays_in_memory() {
         let marker = Marker::new();
         let key = Key::new(marker.text().as_bytes()[168..].try_into().expect("32 bytes"));
-        assert!(marker.is_in_memory());
         let typed = to_text(CodeKind::Recovery, &key);
         let code = Marker::of(&typed);
-        assert!(code.is_in_memory());
+        assert_eq!(Marker::in_memory([&marker, &code]), [true; 2]);
         let again = from_text(CodeKind::Recovery, &typed).expect("it is right");
         assert_eq!(again.expose(), key.expose());
         drop((key, typed, again));
-        assert!(!marker.is_in_memory() && !code.is_in_memory());
+        assert_eq!(Marker::in_memory([&marker, &code]), [false; 2]);
     }
 
     #[test]
