@@ -26,8 +26,10 @@ const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
 const PACK_SIZE: &str = "64K";
 /// Files of the source beside the large one.
 const SMALL_COUNT: u64 = 24;
-/// Age after which a temporary file is a leftover, as `docs/protocol.md` says.
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// Ages after which a temporary file or a trial is a leftover, and a root without decision is given
+/// up, as `docs/protocol.md` says; with an hour more.
+const A_DAY: Duration = Duration::from_secs(25 * 60 * 60);
+const TWO_WEEKS: Duration = Duration::from_secs((14 * 24 + 1) * 60 * 60);
 
 /// What is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -144,7 +146,7 @@ impl Site {
         }
         assert_eq!(self.known.keys().cloned().collect::<BTreeSet<_>>(), listed);
         self.inspect();
-        self.age("tmp");
+        self.age("tmp", A_DAY);
         self.backup();
         let left = files(&self.world.at("repository/tmp"));
         assert!(left.is_empty(), "temporary files stay: {left:?}");
@@ -254,10 +256,10 @@ impl Site {
         }
     }
 
-    /// Lets a day pass for what a killed process left here, so that it is taken away.
-    fn age(&self, directory: &str) {
+    /// Lets time pass for what killed processes left here.
+    fn age(&self, directory: &str, by: Duration) {
         for path in files(&self.world.at("repository").join(directory)) {
-            let then = FileTimes::new().set_modified(SystemTime::now() - 2 * DAY);
+            let then = FileTimes::new().set_modified(SystemTime::now() - by);
             File::open(path).unwrap().set_times(then).unwrap();
         }
     }
@@ -267,8 +269,12 @@ impl Site {
         self.change_source();
         self.backup();
         self.forget_old();
-        self.age("ledger");
-        self.world.ok(&["prune", "--grace", "0", "--max-unused", "0"]);
+        self.age("ledger", A_DAY);
+        self.age("sessions", TWO_WEEKS);
+        // The first one gives up what was never decided.
+        for _ in 0..2 {
+            self.world.ok(&["prune", "--grace", "0", "--max-unused", "0"]);
+        }
         let left = self.objects().into_iter().filter(|name| name.starts_with("ledger/"));
         assert_eq!(left.count(), 0, "probes stay");
         self.inspect();
