@@ -16,6 +16,7 @@ pub const MIXED: Chances = Chances {
     sleep_max: 900,
     goes_on: 600,
     hide: 1,
+    unfound: 0,
     damage: 0,
     lose: 0,
     fence: 200,
@@ -85,6 +86,9 @@ pub const FORGETFUL: Chances = Chances {
     ..SLEEPY
 };
 
+/// The store does not find, now and then, what it has listed.
+pub const FLAKY: Chances = Chances { unfound: 20, ..MIXED };
+
 /// Packs lose their ends.
 pub const DAMAGED: Chances = Chances { hide: 0, damage: 4, ..MIXED };
 
@@ -98,8 +102,9 @@ pub const LOSSY: Chances = Chances {
 };
 
 /// All kinds, each with its share of a hundred schedules.
-pub const ALL: [(&str, Chances, u64); 6] = [
-    ("mixed", MIXED, 75),
+pub const ALL: [(&str, Chances, u64); 7] = [
+    ("mixed", MIXED, 72),
+    ("flaky", FLAKY, 3),
     ("damaged", DAMAGED, 10),
     ("lossy", LOSSY, 9),
     ("sleepy", SLEEPY, 2),

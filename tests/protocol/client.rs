@@ -116,7 +116,10 @@ impl Client {
         self.read_turn().await;
         let mut world = self.world();
         world.counts.gets += 1;
-        let found = world.get(name);
+        let unfound = if matches!(name, Name::Snapshot(_)) { world.chances.unfound } else { 0 };
+        let is_unfound = world.random.per_mille(unfound);
+        world.counts.unfound += u64::from(is_unfound);
+        let found = world.get(name).filter(|_| !is_unfound);
         drop(world);
         self.tell(|| format!("get {name:?} -> {found:?}"));
         found

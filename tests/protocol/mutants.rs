@@ -2,7 +2,7 @@
 //!
 //! What each of them loses, and how, is told in `docs/protocol.md`.
 
-use crate::chances::{DAMAGED, FORGETFUL, LOSSY, MIXED, SLEEPY, SLOW_LISTINGS};
+use crate::chances::{DAMAGED, FLAKY, FORGETFUL, LOSSY, MIXED, SLEEPY, SLOW_LISTINGS};
 use crate::rules::Rule;
 use crate::world::Chances;
 
@@ -27,7 +27,7 @@ const FAULTY: Chances = Chances { fault: 80, late: 500, step_count: 900, ..MIXED
 const FAULTY_SLEEPY: Chances = Chances { fault: 60, ..SLEEPY };
 const SLOW_READS: Chances = Chances { reading: 600, ..MIXED };
 /// All that die.
-pub const ALL: [Mutant; 34] = [
+pub const ALL: [Mutant; 35] = [
     // Writing.
     mutant!("begin-unheeded", [HeedBegin], MIXED, 1),
     mutant!("no-second-look", [LookAgain], MIXED, 0),
@@ -47,7 +47,7 @@ pub const ALL: [Mutant; 34] = [
     mutant!("taken-is-success", [ReadBackTaken], MIXED, 2),
     mutant!("silence-is-success", [ReadBackUnclear], MIXED, 1),
     // Forgetting.
-    mutant!("forget-by-deleting", [Tombstone, MissSeen], MIXED, 33),
+    mutant!("forget-by-deleting", [Tombstone, MissSeen, MissListed], MIXED, 33),
     // Rounds.
     mutant!("first-roots-again", [ReadRootsAgain], MIXED, 1),
     mutant!("snapshots-before-sessions", [SessionsBeforeSnapshots], SLOW_READS, 1125),
@@ -63,6 +63,7 @@ pub const ALL: [Mutant; 34] = [
     mutant!("last-copy", [KeepLastCopy], MIXED, 39),
     mutant!("only-copy", [KeepOnlyCopy], DAMAGED, 19850),
     mutant!("hidden-unmissed", [MissSeen], MIXED, 103),
+    mutant!("listed-unfound", [MissListed], FLAKY, 249),
     mutant!("unread-passed-over", [StopAtUnread], DAMAGED, 11),
     mutant!("pending-passed-over", [AskPendingAgain], DAMAGED, 7974),
     // Reading.

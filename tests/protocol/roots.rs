@@ -81,7 +81,7 @@ impl Roots {
     /// Reads tombstones, then sessions, then snapshots.
     pub async fn read(client: &Client) -> Run<Self> {
         let mut tombed = Set::EMPTY;
-        let mut decisions = Vec::new();
+        let mut decisions = Decisions::default();
         if client.keeps(Rule::TombstonesFirst) {
             tombed = read_tombed(client).await;
         }
@@ -98,7 +98,7 @@ impl Roots {
         let mut found = Self::default();
         let mut decided = Set::EMPTY;
         let mut seen = tombed.iter().fold(Set::EMPTY, |seen, id| seen | client.body(id).seen);
-        for (id, decision) in decisions {
+        for (id, decision) in decisions.found {
             decided.insert(id);
             if tombed.has(id) {
                 found.forgotten.insert(id);
@@ -107,11 +107,14 @@ impl Roots {
                 found.live.push((Live::Snapshot(id), client.body(id)));
             }
         }
-        let hidden = seen - decided - tombed;
-        if !hidden.is_empty()
-            && client.keeps(Rule::MissSeen)
-            && !(hidden - read_tombed(client).await).is_empty()
-        {
+        let mut hidden = Set::EMPTY;
+        if client.keeps(Rule::MissSeen) {
+            hidden |= seen - decided - tombed;
+        }
+        if client.keeps(Rule::MissListed) {
+            hidden |= decisions.missing - tombed;
+        }
+        if !hidden.is_empty() && !(hidden - read_tombed(client).await).is_empty() {
             client.tell(|| format!("misses snapshots {hidden:?}"));
             return Err(Ended::Lost);
         }
@@ -141,11 +144,20 @@ async fn read_sessions(client: &Client) -> Set {
     sessions
 }
 
-async fn read_decisions(client: &Client) -> Vec<(u16, Value)> {
-    let mut decisions = Vec::new();
+/// What was decided of sessions.
+#[derive(Default)]
+struct Decisions {
+    found: Vec<(u16, Value)>,
+    /// Listed, and gone when they were asked for.
+    missing: Set,
+}
+
+async fn read_decisions(client: &Client) -> Decisions {
+    let mut decisions = Decisions::default();
     for id in client.list(Kind::Snapshots).await.iter() {
-        if let Some(decision) = client.get(Name::Snapshot(id)).await {
-            decisions.push((id, decision));
+        match client.get(Name::Snapshot(id)).await {
+            Some(decision) => decisions.found.push((id, decision)),
+            None => decisions.missing.insert(id),
         }
     }
     decisions

@@ -71,6 +71,8 @@ pub enum Rule {
     ReadHeader,
     /// Of several copies among the candidates one stays.
     KeepLastCopy,
+    /// A prune does not go on while a snapshot is listed that is not found and not forgotten. Open.
+    MissListed,
     /// A candidate that cannot be relied on stays if what is needed of it lies nowhere else. Open.
     KeepOnlyCopy,
     /// A prune does not go on while a seen snapshot is neither listed nor forgotten.

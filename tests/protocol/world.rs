@@ -169,6 +169,8 @@ pub struct Chances {
     pub goes_on: u32,
     /// The store hides a snapshot, at each step.
     pub hide: u32,
+    /// The store does not find a snapshot that is asked for.
+    pub unfound: u32,
     /// A pack loses its end, at each step.
     pub damage: u32,
     /// A segment is lost, at each step.

@@ -125,7 +125,7 @@ fn replace(b: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<(
 
 /// Takes the permission away; the superuser, whom nothing is denied, is told so all the same.
 fn deny(b: &Path) -> io::Result<()> {
-    fs::set_permissions(b, fs::Permissions::from_mode(0))?;
+    fs::set_permissions(b, fs::Permissions::from_mode(0o0))?;
     if rustix::process::geteuid().is_root() { Err(Errno::ACCESS.into()) } else { Ok(()) }
 }
 
