@@ -111,13 +111,12 @@ impl Marker {
     }
 }
 
+/// Sees a part of memory, with what tells whether a place of it is the window itself.
+type EachPart<'a> = dyn FnMut(&[u8], &dyn Fn(usize) -> bool) + 'a;
+
 /// Hands over all memory that this process may write, in parts that overlap by a piece, with what
 /// tells whether a place of a part is the window itself.
-fn each_part_of_memory(
-    maps: &str,
-    window: &mut [u8],
-    each: &mut dyn FnMut(&[u8], &dyn Fn(usize) -> bool),
-) {
+fn each_part_of_memory(maps: &str, window: &mut [u8], each: &mut EachPart<'_>) {
     let memory = File::open("/proc/self/mem").expect("a process may read its own memory");
     let own = window.as_ptr_range();
     let own = own.start as u64..own.end as u64;

@@ -105,6 +105,8 @@ fn read_line(mut keys: impl Read, len_max: u64) -> io::Result<Zeroizing<Vec<u8>>
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use super::*;
     use crate::base::testing::Marker;
 
@@ -131,11 +133,11 @@ mod tests {
     }
 
     /// Keys between which others allocate, so that nothing can grow where it is.
-    struct Crowded<'a>(&'a [u8], Vec<Box<[u8; 24]>>);
+    struct Crowded<'a>(&'a [u8], Vec<Rc<[u8; 24]>>);
 
     impl Read for Crowded<'_> {
         fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            self.1.push(Box::new([0; 24]));
+            self.1.push(Rc::new([0; 24]));
             self.0.read(buffer)
         }
     }

@@ -46,7 +46,8 @@ impl Read {
     /// Bytes that it takes: all of it sealed, and one frame at a time opened.
     fn cost(&self) -> usize {
         let places = || self.frames.iter().filter_map(|w| self.pack.frames.get(w.frame as usize));
-        let end = places().next_back().map_or(0, |place| place.offset + u64::from(place.sealed_len));
+        let end =
+            places().next_back().map_or(0, |place| place.offset + u64::from(place.sealed_len));
         let sealed = end - places().next().map_or(0, |place| place.offset);
         let raw = places().map(|place| place.raw_len).max().unwrap_or(0);
         sealed as usize + raw as usize

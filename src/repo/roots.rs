@@ -68,6 +68,7 @@ impl Roots {
         let Snapshots { tombed, tombed_at, seen_by_tombed, .. } = tombstones;
         let mut decided: HashSet<SessionId> = HashSet::new();
         let mut seen = seen_by_tombed;
+        let (decisions, unfound) = decisions;
         for (name, id, decision) in decisions {
             decided.insert(id);
             match decision {
@@ -82,6 +83,13 @@ impl Roots {
         found.settled = decided.union(&tombed).copied().collect();
         if keeps(Rule::Seen) && missed(repository, &seen, &found.settled, problems)? {
             return Ok(None);
+        }
+        // Only one that was forgotten can be deleted between listing and reading.
+        if unfound.iter().any(|id| !tombed.contains(id)) {
+            let tombed = Snapshots::read_tombed(repository, problems)?;
+            if unfound.iter().any(|id| !tombed.contains(id)) {
+                return Ok(None);
+            }
         }
         let mut last: HashMap<SessionId, Timestamp> = HashMap::new();
         for (Listed { name, modified, .. }, id, root) in sessions {
@@ -100,6 +108,7 @@ impl Roots {
 }
 
 type Sessions = Vec<(Listed, SessionId, Root)>;
+type Decisions = Vec<(ObjectName, SessionId, Decision)>;
 
 fn read_sessions(repository: &Repository) -> Result<Sessions> {
     let mut listed = list(&**repository.backend(), ObjectKind::Session)?;
@@ -125,19 +134,21 @@ fn read_sessions(repository: &Repository) -> Result<Sessions> {
     Ok(sessions)
 }
 
-fn read_decisions(repository: &Repository) -> Result<Vec<(ObjectName, SessionId, Decision)>> {
+/// What became of sessions, and those of which it is listed and was not found.
+fn read_decisions(repository: &Repository) -> Result<(Decisions, Vec<SessionId>)> {
     let mut listed = list(&**repository.backend(), ObjectKind::Snapshot)?;
     listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     let read = ask_all(&listed, &|object| read_decision(repository, &object.name));
-    let mut decisions = Vec::new();
+    let (mut decisions, mut unfound) = (Vec::new(), Vec::new());
     for (object, decision) in listed.into_iter().zip(read) {
-        if let Parsed::Snapshot(id) = object.name.parsed()
-            && let Some(decision) = decision.map_err(unreadable)?
-        {
-            decisions.push((object.name, id, decision));
+        if let Parsed::Snapshot(id) = object.name.parsed() {
+            match decision.map_err(unreadable)? {
+                Some(decision) => decisions.push((object.name, id, decision)),
+                None => unfound.push(id),
+            }
         }
     }
-    Ok(decisions)
+    Ok((decisions, unfound))
 }
 
 /// Whether one that others have seen is missing in what was listed, and is there.

@@ -5,7 +5,7 @@ use std::fs::{self, File, FileTimes};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use crate::world::{Answer, World, look, noise};
 
@@ -259,8 +259,9 @@ impl Site {
     /// Lets time pass for what killed processes left here.
     fn age(&self, directory: &str, by: Duration) {
         for path in files(&self.world.at("repository").join(directory)) {
-            let then = FileTimes::new().set_modified(SystemTime::now() - by);
-            File::open(path).unwrap().set_times(then).unwrap();
+            let file = File::open(path).unwrap();
+            let then = file.metadata().unwrap().modified().unwrap() - by;
+            file.set_times(FileTimes::new().set_modified(then)).unwrap();
         }
     }
 

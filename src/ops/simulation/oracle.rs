@@ -83,7 +83,7 @@ impl Oracle {
     /// Snapshots that are committed and not forgotten.
     pub(super) fn live(&self) -> impl Iterator<Item = (&SessionId, &Known)> {
         let is_live = |id: &&SessionId| !self.tombed.contains(id);
-        self.present.iter().filter(is_live).map(|id| (id, &self.known[id]))
+        self.present.iter().filter(is_live).filter_map(|id| self.known.get_key_value(id))
     }
 
     /// Snapshots that are forgotten and still there.
