@@ -50,7 +50,8 @@ pub fn read(repository: &Repository) -> Result<Vec<Round>> {
 
 fn try_read(repository: &Repository) -> Result<Option<Vec<Round>>> {
     let mut rounds: BTreeMap<u64, Round> = BTreeMap::new();
-    for Listed { name, modified, .. } in list(&**repository.backend(), ObjectKind::Generation)? {
+    let listed = list_records(repository)?;
+    for Listed { name, modified, .. } in listed.iter().cloned() {
         let Parsed::Generation(number, step) = name.parsed() else { continue };
         let packs = match read_record(repository, number, step)? {
             Record::Packs(packs) => packs,
@@ -72,7 +73,15 @@ fn try_read(repository: &Repository) -> Result<Option<Vec<Round>>> {
             GenerationStep::Doomed => round.doomed = Some(packs),
         }
     }
-    Ok(Some(rounds.into_values().collect()))
+    // A listing takes its time: what it began with may be of another round than its end.
+    let is_same = listed.is_empty() || list_records(repository)? == listed;
+    Ok(is_same.then(|| rounds.into_values().collect()))
+}
+
+fn list_records(repository: &Repository) -> Result<Vec<Listed>> {
+    let mut listed = list(&**repository.backend(), ObjectKind::Generation)?;
+    listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    Ok(listed)
 }
 
 /// Writes a record, or finds the one that somebody else wrote; returns the packs that hold.

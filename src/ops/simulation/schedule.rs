@@ -30,7 +30,7 @@ const SLEEPY: Mood = Mood { mix: mix(30, 55, 10, 2, 2), sleeps: 25, task_count: 
 const UNDECIDED: Mood = Mood { mix: mix(35, 25, 22, 16, 2), sleeps: 8, task_count: 5, ..LIFE };
 const HIDING: Mood = Mood { hides: 150, ..LIFE };
 const TRAPPED: Mood =
-    Mood { mix: mix(35, 45, 14, 3, 2), sleeps: 0, has_trap: true, task_count: 6, ..LIFE };
+    Mood { mix: mix(35, 45, 14, 3, 2), sleeps: 6, has_trap: true, task_count: 6, ..LIFE };
 
 struct Mood {
     mix: Mix,

@@ -19,7 +19,7 @@ const PAGE_COUNT: usize = 4;
 /// Requests after which one that timed out may still take effect.
 const LATE_MAX: u64 = 600;
 /// How long, in seconds: from one second to 90 days.
-const SLEEPS: [u64; 6] = [1, 60, 3600, 86_400, 12 * 86_400, 90 * 86_400];
+const SLEEPS: [u64; 6] = [1, 60, 3600, 86_400, 20 * 86_400, 90 * 86_400];
 /// How long a trap holds, in seconds: some dozens of requests, or until nobody else is awake.
 const TRAPPED_FOR: [u64; 4] = [60, 200, 500, 90 * 86_400];
 
