@@ -111,7 +111,7 @@ impl Marker {
     }
 }
 
-/// Sees a part of memory, with what tells whether a place of it is the window itself.
+/// Takes a part of memory, and what tells whether a place in it does not count.
 type EachPart<'a> = dyn FnMut(&[u8], &dyn Fn(usize) -> bool) + 'a;
 
 /// Hands over all memory that this process may write, in parts that overlap by a piece, with what
