@@ -89,7 +89,7 @@ fn a_seed_goes_the_same_way_twice() {
 }
 
 /// Rules with a seed that goes wrong without them, and right with them.
-const NEEDED: [(Rule, u64); 11] = [
+const NEEDED: [(Rule, u64); 12] = [
     (Rule::ListedPacks, 3),
     (Rule::BeginMarker, 151),
     (Rule::PendingRoot, 68),
@@ -99,18 +99,18 @@ const NEEDED: [(Rule, u64); 11] = [
     (Rule::Tombstone, 3),
     (Rule::RootsFirst, 311),
     (Rule::Seen, 374),
+    (Rule::Fence, 439),
     (Rule::OneRound, 2),
     (Rule::RootsAgain, 376),
 ];
 
 /// Rules without which nothing has gone wrong in thousands of schedules: that takes more than these
 /// do, or there is a second line. `docs/protocol.md` says what each is for, and the model there shows it.
-const ONLY_IN_THE_MODEL: [Rule; 11] = [
+const ONLY_IN_THE_MODEL: [Rule; 10] = [
     Rule::ParentKept,
     Rule::ParentWhole,
     Rule::TombstonesFirst,
     Rule::SessionsFirst,
-    Rule::Fence,
     Rule::NothingLeft,
     Rule::LaterRound,
     Rule::LastCopy,
