@@ -104,13 +104,15 @@ pub(super) struct Actor {
     tree: Tree,
     /// The last snapshot that it made.
     newest: Option<SessionId>,
+    /// The request at which its next client is killed.
+    pub(super) dies_at: Option<u64>,
     pub(super) tally: Tally,
 }
 
 impl Actor {
     pub(super) fn new(me: usize, world: Arc<World>, treatment: Treatment, dir: PathBuf) -> Self {
         let (cache, tree, tally) = (Kept::default(), Tree::new(), Tally::default());
-        Self { me, world, treatment, dir, cache, tree, newest: None, tally }
+        Self { me, world, treatment, dir, cache, tree, newest: None, dies_at: None, tally }
     }
 
     /// Does what the dice say, until its tasks are done or something was lost.
@@ -150,9 +152,10 @@ impl Actor {
 
     /// Runs something as a process of its own. Whatever it says once it was killed is not heard.
     fn run<T>(&mut self, work: impl FnOnce(&Arc<Repository>, &Run<'_>) -> Result<T>) -> Said<T> {
-        let life = match self.below(1000) < self.treatment.killed {
-            true => 1 + self.below(LIFE_MAX),
-            false => u64::MAX,
+        let life = match self.dies_at.take() {
+            Some(request) => request,
+            None if self.below(1000) < self.treatment.killed => 1 + self.below(LIFE_MAX),
+            None => u64::MAX,
         };
         let client = Client::new(&self.world, self.me, &self.treatment, life);
         let ahead = self.world.baton.dice(|dice| *dice.pick(&YEARS_OFF)) * YEAR;
@@ -196,7 +199,7 @@ impl Actor {
         None
     }
 
-    fn back_up(&mut self) {
+    pub(super) fn back_up(&mut self) {
         self.tally.backups += 1;
         for _ in 0..2 {
             let name = NAMES[self.below(NAMES.len() as u64) as usize];
@@ -279,7 +282,7 @@ impl Actor {
         oracle.live().nth(chosen).map(|(id, known)| (*id, known.tree.clone()))
     }
 
-    fn forget(&mut self) {
+    pub(super) fn forget(&mut self) {
         let newest = self.newest.filter(|id| !self.is_tombed(*id) && self.below(2) == 0);
         let Some(id) = newest.or_else(|| self.pick_live().map(|(id, _)| id)) else { return };
         self.tally.forgets += 1;
@@ -307,7 +310,7 @@ impl Actor {
         self.world.oracle.lock().expect("not poisoned").tombed.contains(&id)
     }
 
-    fn unforget(&mut self) {
+    pub(super) fn unforget(&mut self) {
         let forgotten = self.world.oracle.lock().expect("not poisoned").forgotten();
         if forgotten.is_empty() {
             return;

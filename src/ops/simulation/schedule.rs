@@ -42,6 +42,18 @@ struct Mood {
     task_count: u64,
 }
 
+/// Nothing goes wrong.
+const CALM: Treatment = Treatment {
+    mix: LIFE.mix,
+    faults: Faults { lost: 0, unheard: 0, late: 0, refused: 0, flipped: 0, full: 0 },
+    sleeps: 0,
+    trap: None,
+    hides: 0,
+    killed: 0,
+    task_count: 0,
+    off: None,
+};
+
 /// Requests before which it matters what others do.
 const TRAPS: [Trap; 12] = [
     trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Candidates)),
@@ -132,12 +144,7 @@ impl Stage {
         let baton = Baton::new(dice.below(u64::MAX), count);
         let world = World::new(Arc::clone(&baton), &ORIGIN, is_told);
         let mut actors: Vec<Actor> = (0..count)
-            .map(|me| {
-                let dir = self.dir.join(me.to_string());
-                drop(std::fs::remove_dir_all(&dir));
-                std::fs::create_dir_all(&dir).expect("there is space");
-                Actor::new(me, Arc::clone(&world), treatment, dir)
-            })
+            .map(|me| Actor::new(me, Arc::clone(&world), treatment, self.fresh_dir(me)))
             .collect();
         std::thread::scope(|threads| {
             for (actor, pool) in actors.iter_mut().zip(&self.pools) {
@@ -167,23 +174,53 @@ impl Stage {
         }
     }
 
+    /// Lets a host alone with its files do `task`, and kills it at the `at`th request: what is wrong
+    /// then, and whether it came so far.
+    pub(super) fn crash(
+        &self,
+        seed: u64,
+        at: u64,
+        task: fn(&mut Actor),
+    ) -> (Option<String>, bool) {
+        let baton = Baton::new(seed, 1);
+        let world = World::new(Arc::clone(&baton), &ORIGIN, false);
+        let dir = self.fresh_dir(0);
+        let mut actor = Actor::new(0, Arc::clone(&world), CALM, dir);
+        let killed = self.pools[0].install(|| {
+            actor.enter(seed);
+            baton.start(0);
+            for _ in 0..3 {
+                actor.back_up();
+            }
+            actor.forget();
+            actor.dies_at = Some(at);
+            task(&mut actor);
+            let killed = actor.tally.killed;
+            // Whoever comes next needs no repair.
+            actor.back_up();
+            simulated::leave();
+            killed
+        });
+        if !world.is_over() {
+            self.pools[0].install(|| self.calm(&world, seed));
+        }
+        (world.violation(), killed > 0)
+    }
+
+    fn fresh_dir(&self, me: usize) -> PathBuf {
+        let dir = self.dir.join(me.to_string());
+        drop(std::fs::remove_dir_all(&dir));
+        std::fs::create_dir_all(&dir).expect("there is space");
+        dir
+    }
+
     /// Nobody writes any more and nothing fails: three prunes later only what is needed is left.
     fn calm(&self, world: &Arc<World>, seed: u64) {
         world.note(90, || "calm".to_owned());
         world.apply_due(u64::MAX);
-        let treatment = Treatment {
-            mix: MOODS[0].mix,
-            faults: Faults::default(),
-            sleeps: 0,
-            trap: None,
-            hides: 0,
-            killed: 0,
-            task_count: 0,
-            off: None,
-        };
         let me = 0;
         world.baton.resume(me);
-        let mut actor = Actor::new(me, Arc::clone(world), treatment, self.dir.join("calm"));
+        let mut actor = Actor::new(me, Arc::clone(world), CALM, self.dir.join("calm"));
         drop(std::fs::create_dir_all(&actor.dir));
         actor.enter(seed);
         for _ in 0..3 {

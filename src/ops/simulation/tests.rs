@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use super::actor::Tally;
+use super::actor::{Actor, Tally};
 use super::schedule::Stage;
 use crate::base::rules::{ALL, Rule};
 
@@ -140,6 +140,39 @@ fn each_rule_is_needed() {
             std::io::stdout().write_all(line.as_bytes()).unwrap();
         }
         assert_eq!(stage.play(seed, None, false).violation, None, "{rule:?}, seed {seed}");
+    }
+}
+
+/// What a host does when it is killed.
+const TASKS: [(&str, fn(&mut Actor)); 5] = [
+    ("backup", Actor::back_up),
+    ("forget", Actor::forget),
+    ("unforget", Actor::unforget),
+    ("prune", |actor| drop(actor.prune_with(0))),
+    ("prune with grace", |actor| drop(actor.prune_with(60))),
+];
+
+#[test]
+fn any_request_may_be_the_last() {
+    let dir = scratch();
+    let stage = Stage::new(dir.path());
+    for (name, task) in TASKS {
+        let mut at = 0;
+        loop {
+            at += 1;
+            // The last request has no effect, has one that nobody hears of, or a late one.
+            let ends: Vec<bool> = (0..6)
+                .map(|seed| {
+                    let (violation, is_killed) = stage.crash(seed, at, task);
+                    assert_eq!(violation, None, "{name}, killed at request {at}, seed {seed}");
+                    is_killed
+                })
+                .collect();
+            if ends.iter().all(|is_killed| !is_killed) {
+                break;
+            }
+        }
+        assert!(at > 8, "{name} makes {at} requests");
     }
 }
 
