@@ -18,7 +18,7 @@ const SEED_VARIABLE: &str = "PARADOS_SEED";
 const LANE_COUNT: u32 = 2;
 /// What slows most of them down as a store far away would, so that they spend their time between
 /// the first object and the last also where everything else takes longer than usual.
-const SLOW_BACKUP: [&str; 2] = ["--limit-upload", "3000"];
+const SLOW_BACKUP: [&str; 2] = ["--limit-upload", "2000"];
 const SLOW_PRUNE: [&str; 2] = ["--limit-requests", "150"];
 /// Each moment lies so much of the whole time behind the one before, and so they are spread evenly.
 const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
@@ -89,7 +89,8 @@ impl Site {
             world,
             dice,
             known: BTreeMap::new(),
-            pace: BTreeMap::new(),
+            // There are too few to time the first one.
+            pace: BTreeMap::from([((Victim::Forget, Vec::new()), Duration::from_millis(100))]),
             share: 0.0,
             histogram: Histogram::new(),
         };
@@ -102,8 +103,9 @@ impl Site {
 
     /// One kill and everything that must hold after it.
     fn round(&mut self, number: u32) {
-        let victim = match number % 10 {
-            3 | 8 => Victim::Prune,
+        let victim = match number % 20 {
+            3 | 8 | 13 | 18 => Victim::Prune,
+            // It has one object, and nothing between the first and the last.
             6 => Victim::Forget,
             _ => Victim::Backup,
         };
