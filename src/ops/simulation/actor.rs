@@ -84,7 +84,7 @@ pub(super) struct Treatment {
 pub(super) struct Tally {
     pub(super) backups: u64,
     pub(super) commits: u64,
-    pub(super) taken_over: u64,
+    pub(super) with_parent: u64,
     pub(super) prunes: u64,
     pub(super) forgets: u64,
     pub(super) unforgets: u64,
@@ -227,7 +227,7 @@ impl Actor {
         self.world.note(self.me, || "backup".to_owned());
         let said = self.run(|repository, run| backup::backup(repository, &options, run));
         let Some(report) = self.settle("backup", said) else { return };
-        self.tally.taken_over += u64::from(report.parent.is_some());
+        self.tally.with_parent += u64::from(report.parent.is_some());
         match report.made {
             Made::Snapshot(id) => {
                 self.tally.commits += 1;
@@ -435,7 +435,7 @@ impl Tally {
         let Self {
             backups,
             commits,
-            taken_over,
+            with_parent,
             prunes,
             forgets,
             unforgets,
@@ -445,7 +445,7 @@ impl Tally {
         } = self;
         *backups += other.backups;
         *commits += other.commits;
-        *taken_over += other.taken_over;
+        *with_parent += other.with_parent;
         *prunes += other.prunes;
         *forgets += other.forgets;
         *unforgets += other.unforgets;

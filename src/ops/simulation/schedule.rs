@@ -176,12 +176,7 @@ impl Stage {
 
     /// Lets a host alone with its files do `task`, and kills it at the `at`th request: what is wrong
     /// then, and whether it came so far.
-    pub(super) fn crash(
-        &self,
-        seed: u64,
-        at: u64,
-        task: fn(&mut Actor),
-    ) -> (Option<String>, bool) {
+    pub(super) fn crash(&self, seed: u64, at: u64, task: fn(&mut Actor)) -> (Option<String>, bool) {
         let baton = Baton::new(seed, 1);
         let world = World::new(Arc::clone(&baton), &ORIGIN, false);
         let dir = self.fresh_dir(0);
