@@ -143,8 +143,11 @@ fn each_rule_is_needed() {
     }
 }
 
+/// Something that a host does, with what it is called.
+type Task = (&'static str, fn(&mut Actor));
+
 /// What a host does when it is killed.
-const TASKS: [(&str, fn(&mut Actor)); 5] = [
+const TASKS: [Task; 5] = [
     ("backup", Actor::back_up),
     ("forget", Actor::forget),
     ("unforget", Actor::unforget),
