@@ -119,7 +119,7 @@ impl Table {
 }
 
 impl PackRecord {
-    /// Reads the bytes of a [`Table`].
+    /// Reads the bytes of a `Table`.
     ///
     /// # Errors
     /// When they are not what the index wrote.

@@ -22,7 +22,7 @@ pub(crate) fn line(value: &impl Serialize) -> String {
     if is_printable(&text) { text } else { escaped(&text) }
 }
 
-/// As [`line`], for what contains a secret.
+/// As [`line()`], for what contains a secret.
 pub(crate) fn secret_line(value: &impl Serialize) -> Zeroizing<String> {
     // Growing would leave a copy behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(SECRET_LINE_LEN_MAX));
