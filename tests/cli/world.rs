@@ -337,12 +337,20 @@ fn is_unit(word: &str) -> bool {
     matches!(word, "B" | "KiB" | "MiB" | "GiB")
 }
 
+/// Whether this is a day, a time of day, or both. An id may be all digits, and a colon may follow it.
+fn is_time(word: &str) -> bool {
+    let word = word.trim_end_matches([':', '.', ',']);
+    let is_day = word.as_bytes().get(4) == Some(&b'-');
+    let is_clock = word.as_bytes().get(2) == Some(&b':');
+    let is_made_of = |c: char| c.is_ascii_digit() || "-:.T".contains(c);
+    word.len() >= 8 && (is_day || is_clock) && word.chars().all(is_made_of)
+}
+
 fn stable_word(word: &str) -> String {
     if word.starts_with("prc1-") {
         return "<code>".to_owned();
     }
-    let digits = |from: &str| from.chars().all(|c| c.is_ascii_digit() || "-:.T".contains(c));
-    if word.len() >= 8 && digits(word) && (word.contains("20") || word.contains(':')) {
+    if is_time(word) {
         return "<time>".to_owned();
     }
     let mut out = String::new();

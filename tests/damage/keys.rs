@@ -19,7 +19,7 @@ use parados::seal::slot::{self, Secret};
 use crate::world::{Case, Operation, World, secret, spare};
 
 /// A refusal that derives nothing takes no longer.
-const AT_ONCE: Duration = Duration::from_secs(2);
+const AT_ONCE: Duration = Duration::from_secs(10);
 
 fn stranger() -> Secret {
     Secret::KeyFile(Key::new([0x66; 32]))

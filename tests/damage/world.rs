@@ -31,7 +31,7 @@ use parados::target;
 use tempfile::TempDir;
 
 /// Longest that one operation on a repository of this size may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(120);
 /// Memory that an operation is given.
 const MEMORY: u64 = 256 << 20;
 /// Only cases whose name contains the value of this variable run.

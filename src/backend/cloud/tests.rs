@@ -63,12 +63,22 @@ fn two_repositories_in_one_bucket_do_not_see_each_other() {
 struct Moto {
     child: Child,
     port: u16,
+    /// Keeps what Python reads at its start.
+    _scratch: tempfile::TempDir,
 }
+
+/// Moto looks whether an object is there and then stores it: between the two Python may turn to
+/// another thread, and a create that is conditional at S3 has two winners. So no thread gives way
+/// before it waits for input or output, of which there is none between those two.
+const ONE_AT_A_TIME: &str = "import sys\nsys.setswitchinterval(1000)\n";
 
 impl Moto {
     fn start() -> Option<Self> {
         let port = free_port();
+        let scratch = tempfile::tempdir().expect("a directory");
+        std::fs::write(scratch.path().join("sitecustomize.py"), ONE_AT_A_TIME).expect("written");
         let child = Command::new("moto_server")
+            .env("PYTHONPATH", scratch.path())
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -79,7 +89,7 @@ impl Moto {
             skip(test, "there is no moto_server (`.ci/setup --test` installs it)");
             return None;
         };
-        let mut moto = Self { child, port };
+        let mut moto = Self { child, port, _scratch: scratch };
         for _ in 0..600 {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
                 return Some(moto);
