@@ -1,7 +1,7 @@
 //! Where a secret comes from.
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -212,8 +212,11 @@ fn recovery_code() -> Result<Secret> {
 }
 
 fn ask(prompt: &str) -> Result<Zeroizing<Vec<u8>>> {
-    prompt::ask(prompt, LEN_MAX + 1)
-        .map_err(|error| Error::io("could not ask on the terminal", error))
+    prompt::ask(prompt, LEN_MAX + 1).map_err(|error| match error.kind() {
+        // The signal that would have ended the program is ignored, as below `nohup`.
+        io::ErrorKind::Interrupted => Error::new(ErrorKind::Cancelled, "interrupted"),
+        _ => Error::io("could not ask on the terminal", error),
+    })
 }
 
 /// The next line of standard input, as restic reads it where there is no terminal.
