@@ -139,15 +139,18 @@ impl<'c> Prune<'c> {
         Ok(moved)
     }
 
-    /// Packs that no segment names and that hold the last copy of nothing.
+    /// Packs that no segment names and that hold the last copy of nothing. What one holds that was
+    /// stored in part nobody knows.
     async fn unindexed(&mut self) -> Set {
         let client = self.client;
         let mut found = Set::EMPTY;
         for pack in self.index.unindexed.iter() {
-            if client.get(Name::Pack(pack)).await != Some(Value::Whole) {
-                continue;
-            }
-            let needed = client.world().packs[usize::from(pack)] & self.marks.needed;
+            let Some(value) = client.get(Name::Pack(pack)).await else { continue };
+            let held = match value {
+                Value::Whole => client.world().packs[usize::from(pack)],
+                _ => Chunks::MAX,
+            };
+            let needed = held & self.marks.needed;
             let has_copies = needed & !self.index.alive_chunks(client) == 0;
             if has_copies || !client.keeps(Rule::ReadHeader) {
                 found.insert(pack);

@@ -53,7 +53,7 @@ impl Prune<'_> {
             usage.packs.iter().filter(|pack| !young.contains(&pack.id)).copied().collect();
         let plan = Plan::new(&settled, self.options.max_unused, self.options.max_moved);
         let mut packs = plan.dead;
-        packs.extend(self.unindexed(&young)?);
+        packs.extend(self.unindexed(&young, usage.lost.is_empty())?);
         report.unused_bytes = plan.unused_bytes;
         if self.options.dry_run {
             packs.extend(&plan.emptied);
@@ -139,9 +139,14 @@ impl Prune<'_> {
         Ok(young)
     }
 
-    /// Packs that no segment names and that hold the last copy of nothing. One whose header cannot
-    /// be read is not among them: nobody knows what it holds.
-    pub(super) fn unindexed(&mut self, young: &HashSet<PackId>) -> Result<HashSet<PackId>> {
+    /// Packs that no segment names and that hold the last copy of nothing. Nobody knows what one
+    /// holds whose header cannot be read, cut off when it was stored perhaps: it is among them only
+    /// if nothing is missed that it could hold.
+    pub(super) fn unindexed(
+        &mut self,
+        young: &HashSet<PackId>,
+        is_all_there: bool,
+    ) -> Result<HashSet<PackId>> {
         let mut found = HashSet::new();
         for (id, len) in self.chunks.unindexed_packs() {
             if young.contains(&id) {
@@ -161,8 +166,11 @@ impl Prune<'_> {
                         found.insert(id);
                     }
                 }
-                Err(error) if error.kind == ErrorKind::Damaged => self.run.problems.push(error),
-                Err(error) if error.kind == ErrorKind::NotFound => {}
+                Err(error) if error.kind == ErrorKind::Damaged && is_all_there => {
+                    found.insert(id);
+                }
+                // `check` names it, and whoever misses something is told to run that.
+                Err(error) if matches!(error.kind, ErrorKind::Damaged | ErrorKind::NotFound) => {}
                 Err(error) => return Err(error),
             }
         }

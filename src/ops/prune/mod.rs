@@ -21,7 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use self::plan::MaxUnused;
-use self::usage::doomed;
+use self::usage::{Doomed, doomed};
 use super::marks::Marks;
 use super::{Run, closing_notices, open_chunks};
 use crate::backend::Listed;
@@ -231,10 +231,11 @@ impl Prune<'_> {
             self.chunks.unindexed_packs().into_iter().map(|(id, _)| id).collect();
         let (loose, indexed): (HashSet<PackId>, _) =
             candidates.into_iter().partition(|id| unindexed.contains(id));
-        let mut decided = doomed(self.chunks, &mut self.marks, &indexed)?;
+        let Doomed { packs: mut decided, is_all_there } =
+            doomed(self.chunks, &mut self.marks, &indexed)?;
         // What they hold must not be the only copy beside what was just doomed.
         self.chunks.list_packs(&earlier.union(&decided).copied().collect())?;
-        decided.extend(self.unindexed(&HashSet::new())?.intersection(&loose));
+        decided.extend(self.unindexed(&HashSet::new(), is_all_there)?.intersection(&loose));
         let step = GenerationStep::Doomed;
         let agreed = rounds::agree(repository, number, step, &decided, time)?;
         let decided = if keeps(Rule::OneDecision) { agreed } else { decided.into_iter().collect() };

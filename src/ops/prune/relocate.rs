@@ -115,13 +115,13 @@ impl Relocation<'_> {
         ids.sort_unstable();
         ids.dedup();
         let needed: Vec<ChunkId> = needed_of(marks, &ids)?.into_iter().collect();
-        // Which of them have here the copy that is kept.
-        let kept: HashSet<(PackId, ChunkId)> = self.chunks.ask_index(|index, alive| {
+        // Which of them have here the copy that is kept, and in which frame.
+        let kept: HashSet<(PackId, u32, ChunkId)> = self.chunks.ask_index(|index, alive| {
             let numbers = pack_ids(index, alive)?;
             let mut kept = HashSet::new();
             for (id, places) in needed.iter().zip(index.find(&needed)?) {
                 if let Some(place) = keeper(&places, &numbers) {
-                    kept.insert((numbers[&place.pack].0, *id));
+                    kept.insert((numbers[&place.pack].0, place.frame, *id));
                 }
             }
             Ok(kept)
@@ -129,7 +129,7 @@ impl Relocation<'_> {
         let emptied = headers.into_iter().map(|(id, header)| {
             let wanted = |(frame, record): (usize, &FrameRecord)| {
                 let chunks = record.chunks.iter().enumerate();
-                let is_kept = |chunk: &ChunkId| kept.contains(&(id, *chunk));
+                let is_kept = |chunk: &ChunkId| kept.contains(&(id, frame as u32, *chunk));
                 let chunks = chunks.filter(|(_, chunk)| is_kept(&chunk.id)).map(|(no, _)| no);
                 Wanted { frame, chunks: chunks.collect() }
             };

@@ -108,6 +108,13 @@ fn ask<T>(chunks: &Chunks, mut question: impl FnMut(&dyn Index, &Alive) -> Resul
     })?
 }
 
+/// What is doomed of the packs that the index names.
+pub(super) struct Doomed {
+    pub(super) packs: HashSet<PackId>,
+    /// Whether everything that is needed lies in a pack that can be relied on.
+    pub(super) is_all_there: bool,
+}
+
 /// Which of `candidates` can go: not those that hold the last copy of a chunk that is needed. Of
 /// several such copies one is kept. One that cannot be relied on, cut off perhaps, stays as well if
 /// the chunk lies nowhere else: what is left of it may help, and it shows what is missing.
@@ -118,9 +125,10 @@ pub(super) fn doomed(
     chunks: &Chunks,
     marks: &mut Marks,
     candidates: &HashSet<PackId>,
-) -> Result<HashSet<PackId>> {
+) -> Result<Doomed> {
     ask(chunks, |index, alive| {
         let ids = pack_ids(index, alive)?;
+        let mut is_all_there = true;
         let mut kept: HashSet<PackId> = HashSet::new();
         let mut dubious: HashMap<PackNo, PackId> = HashMap::new();
         index.packs(&mut |no, id, _| {
@@ -131,6 +139,7 @@ pub(super) fn doomed(
         marks.batches(&mut |batch| {
             for places in index.find(batch)? {
                 if !places.iter().any(|place| ids.contains_key(&place.pack)) {
+                    is_all_there = false;
                     kept.extend(places.iter().filter_map(|place| dubious.get(&place.pack)));
                     continue;
                 }
@@ -145,7 +154,8 @@ pub(super) fn doomed(
             }
             Ok(())
         })?;
-        Ok(candidates.difference(&kept).copied().collect())
+        let packs = candidates.difference(&kept).copied().collect();
+        Ok(Doomed { packs, is_all_there })
     })
 }
 
