@@ -294,7 +294,7 @@ pub(crate) mod simulated {
     use std::cell::RefCell;
     use std::sync::Arc;
 
-    use super::{InMemory, MemoryRows};
+    use super::{InMemory, Index, MemoryRows};
 
     /// What a host keeps.
     #[derive(Clone, Debug)]
@@ -304,6 +304,13 @@ pub(crate) mod simulated {
         fn default() -> Self {
             let rows = Some(MemoryRows::default());
             Self(Arc::new(InMemory { rows, ..InMemory::default() }))
+        }
+    }
+
+    impl Kept {
+        /// What it says of chunks and packs.
+        pub(crate) fn index(&self) -> &dyn Index {
+            &self.0.index
         }
     }
 

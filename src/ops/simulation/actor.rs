@@ -171,11 +171,13 @@ impl Actor {
         let result = Repository::open(backend, &mut |_| Ok(secret()))
             .and_then(|repository| work(&Arc::new(repository), &run));
         run_on(None);
+        self.world.compare_cache(self.cache.index());
         self.tally.killed += u64::from(client.is_dead());
         let is_excused = client.met_fault();
         let mut problems = problems.take();
-        // What a clock that is off makes of times is no fault.
+        // What a clock that is off makes of times is no fault, nor is to name what is damaged.
         problems.retain(|problem| !problem.message.contains("later than now"));
+        problems.retain(|problem| !self.world.is_torn(problem));
         if let Err(error) = &result {
             self.world.note(self.me, || format!("fails: {error} {:?}", error.source));
         }

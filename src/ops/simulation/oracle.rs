@@ -13,7 +13,7 @@ use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::tree::Node;
 use crate::format::{FrameKind, GenerationStep, ObjectKind, ObjectName};
-use crate::index::Cache;
+use crate::index::{Cache, Index, PackNo};
 use crate::repo::Repository;
 use crate::repo::adopt::read_header;
 use crate::repo::chunks::Chunks;
@@ -46,6 +46,8 @@ pub(super) struct Oracle {
     written: HashMap<ObjectName, blake3::Hash>,
     /// What packs hold that are there and whole.
     packs: HashMap<PackId, Frames>,
+    /// What packs hold that were ever there and whole.
+    written_packs: HashMap<PackId, Frames>,
     /// Where segments that are there say that chunks lie.
     segments: HashMap<SegmentId, Vec<(ChunkId, PackId)>>,
     /// Every snapshot that was ever committed.
@@ -69,6 +71,7 @@ impl Oracle {
             chunks,
             written: HashMap::new(),
             packs: HashMap::new(),
+            written_packs: HashMap::new(),
             segments: HashMap::new(),
             known: BTreeMap::new(),
             present: BTreeSet::new(),
@@ -94,10 +97,8 @@ impl Oracle {
     /// Looks at an object that is new.
     pub(super) fn created(&mut self, name: &ObjectName, bytes: &Bytes) -> Watched<()> {
         let hash = blake3::hash(bytes);
-        if let Some(before) = self.written.insert(name.clone(), hash)
-            && before != hash
-            && name.kind() != ObjectKind::Generation
-        {
+        let before = self.written.insert(name.clone(), hash);
+        if before.is_some_and(|before| before != hash) && !self.may_come_again(name) {
             return Err(format!("{name} was written twice, with different bytes"));
         }
         match name.parsed() {
@@ -105,7 +106,9 @@ impl Oracle {
                 if let Ok(header) = read_header(&self.repository, id, bytes.len() as u64) {
                     let frames = header.frames.iter();
                     let ids = frames.map(|frame| frame.chunks.iter().map(|c| c.id).collect());
-                    self.packs.insert(id, ids.collect());
+                    let held: Frames = ids.collect();
+                    self.written_packs.insert(id, held.clone());
+                    self.packs.insert(id, held);
                 }
                 Ok(())
             }
@@ -130,6 +133,19 @@ impl Oracle {
             }
             Parsed::Generation(number, step) => self.agreed(name, number, step),
             _ => Ok(()),
+        }
+    }
+
+    /// Whether an object is of no consequence that a prune writes which slept meanwhile: a record of
+    /// a round that is over, or the end of a session that was committed, forgotten and deleted.
+    fn may_come_again(&self, name: &ObjectName) -> bool {
+        match name.parsed() {
+            Parsed::Generation(..) => true,
+            Parsed::Snapshot(id) => {
+                let decision = read_decision(&self.repository, name);
+                self.tombed.contains(&id) && matches!(decision, Ok(Some(Decision::Abort { .. })))
+            }
+            _ => false,
         }
     }
 
@@ -256,6 +272,33 @@ impl Oracle {
         Ok(())
     }
 
+    /// That a cache says nothing but what once was so: each pack that it knows was written, and holds
+    /// in its frames what the cache finds there.
+    pub(super) fn agrees_with(&self, index: &dyn Index) -> Watched<()> {
+        let mut known: HashMap<PackNo, PackId> = HashMap::new();
+        let failed = |error: crate::base::Error| error.to_string();
+        index.packs(&mut |no, id, _| known.extend([(no, *id)])).map_err(failed)?;
+        let all: BTreeSet<ChunkId> =
+            self.written_packs.values().flatten().flatten().copied().collect();
+        let all: Vec<ChunkId> = all.into_iter().collect();
+        let mut found = 0;
+        for (chunk, places) in all.iter().zip(index.find(&all).map_err(failed)?) {
+            for place in places {
+                let pack = known.get(&place.pack).ok_or("a place is in no pack")?;
+                let frames = self.written_packs.get(pack);
+                let frame = frames.and_then(|frames| frames.get(place.frame as usize));
+                if !frame.is_some_and(|held| held.contains(chunk)) {
+                    return Err(format!("a cache finds chunk {chunk} in pack {pack} wrongly"));
+                }
+                found += 1;
+            }
+        }
+        match found >= known.len() {
+            true => Ok(()),
+            false => Err(format!("a cache knows {} packs and finds {found} chunks", known.len())),
+        }
+    }
+
     /// What nobody needs, and what is left of what is over; nothing once all is done.
     pub(super) fn left_over(&self) -> Vec<String> {
         let mut left = Vec::new();
@@ -273,6 +316,13 @@ impl Oracle {
             list.expect("memory does not fail");
             all
         };
+        for pack in listed(ObjectKind::Pack) {
+            if let Parsed::Pack(id) = pack.name.parsed()
+                && !self.packs.contains_key(&id)
+            {
+                left.push(format!("pack {} is there in part", id.short()));
+            }
+        }
         for root in listed(ObjectKind::Session) {
             left.push(format!("{} is there", root.name));
         }

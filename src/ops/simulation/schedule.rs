@@ -45,7 +45,7 @@ struct Mood {
 /// Nothing goes wrong.
 const CALM: Treatment = Treatment {
     mix: LIFE.mix,
-    faults: Faults { lost: 0, unheard: 0, late: 0, refused: 0, flipped: 0, full: 0 },
+    faults: Faults { lost: 0, unheard: 0, late: 0, refused: 0, flipped: 0, full: 0, torn: 0 },
     sleeps: 0,
     trap: None,
     hides: 0,
@@ -245,5 +245,6 @@ fn faults(dice: &mut Dice) -> Faults {
         refused: rate(),
         flipped: rate() / 2,
         full: rate() / 4,
+        torn: rate(),
     }
 }

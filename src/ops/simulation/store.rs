@@ -38,6 +38,8 @@ pub(super) struct Faults {
     pub(super) flipped: u64,
     /// There is no space.
     pub(super) full: u64,
+    /// A pack is stored in part, and the actor is told that something went wrong.
+    pub(super) torn: u64,
 }
 
 impl Faults {
@@ -70,6 +72,7 @@ enum Fate {
     Refused,
     Flipped,
     Full,
+    Torn,
 }
 
 impl Fate {
@@ -82,6 +85,7 @@ impl Fate {
             Self::Refused => " refused",
             Self::Flipped => " flipped",
             Self::Full => " full",
+            Self::Torn => " torn",
         }
     }
 }
@@ -166,7 +170,7 @@ impl Client {
     }
 
     fn fate(&self, dice: &mut super::baton::Dice) -> Fate {
-        let Faults { lost, unheard, late, refused, flipped, full } = self.treatment.faults;
+        let Faults { lost, unheard, late, refused, flipped, full, torn } = self.treatment.faults;
         let mut number = dice.below(1000);
         for (rate, fate) in [
             (lost, Fate::Lost),
@@ -175,6 +179,7 @@ impl Client {
             (refused, Fate::Refused),
             (flipped, Fate::Flipped),
             (full, Fate::Full),
+            (torn, Fate::Torn),
         ] {
             if number < rate {
                 return fate;
@@ -202,6 +207,13 @@ impl Client {
             Fate::Full if is_put => {
                 Err(BackendError::Full { at: Box::new(at.clone()), source: None })
             }
+            Fate::Torn => match effect {
+                Effect::Put(name, bytes) if name.kind() == ObjectKind::Pack => {
+                    self.world.tear(name, &bytes);
+                    Err(offline(at))
+                }
+                effect => Ok(self.world.apply(effect)),
+            },
             _ => Ok(self.world.apply(effect)),
         }
     }

@@ -11,8 +11,9 @@ use super::baton::{Baton, SkewedClock};
 use super::oracle::Oracle;
 use crate::backend::memory::Memory;
 use crate::backend::{Backend, Put};
-use crate::base::{Clock, Timestamp, simulated};
+use crate::base::{Clock, Error, Timestamp, simulated};
 use crate::format::ObjectName;
+use crate::index::Index;
 use crate::repo::Repository;
 use crate::seal::Sealed;
 
@@ -30,6 +31,8 @@ pub(super) struct World {
     pub(super) oracle: Mutex<Oracle>,
     clock: SkewedClock,
     late: Mutex<BinaryHeap<std::cmp::Reverse<(u64, Effect)>>>,
+    /// Names of what was stored in part.
+    torn: Mutex<BTreeSet<String>>,
     is_over: AtomicBool,
     violation: Mutex<Option<String>>,
     /// Every request, when somebody wants to read it.
@@ -51,6 +54,7 @@ impl World {
             clock: clock(),
             oracle: Mutex::new(Oracle::new(repository)),
             late: Mutex::default(),
+            torn: Mutex::default(),
             is_over: AtomicBool::new(false),
             violation: Mutex::default(),
             log: is_told.then(Mutex::default),
@@ -75,6 +79,26 @@ impl World {
         } else {
             Some(self.baton.dice(|dice| dice.pick(&names).clone()))
         }
+    }
+
+    /// Stores an object in part.
+    pub(super) fn tear(&self, name: ObjectName, bytes: &Bytes) {
+        let len = self.baton.dice(|dice| dice.below(bytes.len() as u64)) as usize;
+        self.torn.lock().expect("not poisoned").insert(name.as_str().to_owned());
+        self.apply(Effect::Put(name, bytes.slice(..len)));
+    }
+
+    /// Whether an error is about an object that was stored in part.
+    pub(super) fn is_torn(&self, error: &Error) -> bool {
+        let torn = self.torn.lock().expect("not poisoned");
+        let object = error.object.as_deref().unwrap_or_default();
+        torn.iter().any(|name| object.contains(name))
+    }
+
+    /// Whether a cache says what is so.
+    pub(super) fn compare_cache(&self, index: &dyn Index) {
+        let told = self.oracle.lock().expect("not poisoned").agrees_with(index);
+        told.unwrap_or_else(|what| self.violated(what));
     }
 
     /// Whether the schedule is over because something must never have happened.
