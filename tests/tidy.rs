@@ -685,11 +685,11 @@ fn is_discovered(inner: &str) -> bool {
 
 /// The files that the `mod name;` lines of `file` may mean.
 fn children(file: &File, is_root: bool) -> Vec<String> {
-    let (folder, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
+    let (beside, name) = file.path.rsplit_once('/').unwrap_or(("", &file.path));
     let folder = if is_root || name == "mod.rs" {
-        folder.to_owned()
+        beside.to_owned()
     } else {
-        format!("{folder}/{}", name.trim_end_matches(".rs"))
+        format!("{beside}/{}", name.trim_end_matches(".rs"))
     };
     let mut found = Vec::new();
     let mut given: Option<String> = None;
@@ -702,7 +702,7 @@ fn children(file: &File, is_root: bool) -> Vec<String> {
         let declared = code.strip_suffix(';').and_then(|c| c.rsplit_once("mod ").map(|m| m.1));
         if let Some(name) = declared.filter(|name| name.bytes().all(is_word)) {
             match given.take() {
-                Some(path) => found.push(format!("{folder}/{path}")),
+                Some(path) => found.push(join(beside, &path)),
                 None => {
                     found.push(format!("{folder}/{name}.rs"));
                     found.push(format!("{folder}/{name}/mod.rs"));
@@ -711,6 +711,19 @@ fn children(file: &File, is_root: bool) -> Vec<String> {
         }
     }
     found
+}
+
+/// A path from a folder, which may lead upward.
+fn join(folder: &str, path: &str) -> String {
+    let mut parts: Vec<&str> = folder.split('/').collect();
+    for part in path.split('/') {
+        if part == ".." {
+            parts.pop();
+        } else {
+            parts.push(part);
+        }
+    }
+    parts.join("/")
 }
 
 fn check_reach(files: &[File]) -> Vec<Fault> {
@@ -1450,7 +1463,8 @@ mod selftest {
             ("src/lib.rs", "pub mod base;\n#[path = \"odd name.rs\"]\nmod odd;"),
             ("src/base/mod.rs", "pub(crate) mod id;"),
             ("src/base/id.rs", "mod tests;"),
-            ("src/base/id/tests.rs", ""),
+            ("src/base/id/tests.rs", "#[path = \"../../../tests/support/s.rs\"]\nmod s;"),
+            ("tests/support/s.rs", ""),
             ("src/odd name.rs", ""),
             ("tests/cli/main.rs", "mod init;"),
             ("tests/cli/init.rs", ""),

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::dice::Dice;
 use crate::world::{Answer, World, look, noise};
 
 /// Kills of a run, unless the variable of that name says more.
@@ -53,21 +54,6 @@ enum Fell {
 type Histogram = BTreeMap<(Victim, Fell), u32>;
 type Tree = BTreeMap<PathBuf, String>;
 
-/// Numbers that a seed decides.
-struct Dice {
-    seed: u64,
-    thrown: u64,
-}
-
-impl Dice {
-    /// The next one, at least 0 and less than 1.
-    fn throw(&mut self) -> f64 {
-        self.thrown += 1;
-        let bytes = noise(self.seed.wrapping_mul(1 << 32) ^ self.thrown, 4);
-        f64::from(u32::from_le_bytes(bytes.try_into().unwrap())) / (f64::from(u32::MAX) + 1.0)
-    }
-}
-
 /// A repository with what must be in it.
 struct Site {
     world: World,
@@ -84,7 +70,7 @@ struct Site {
 impl Site {
     fn new(seed: u64) -> Self {
         let world = World::with_repository_at(None, &["--pack-size", PACK_SIZE]);
-        let dice = Dice { seed, thrown: 0 };
+        let dice = Dice::new(seed);
         let mut site = Self {
             world,
             dice,

@@ -4,6 +4,7 @@
 
 mod compare;
 mod damage;
+mod dice;
 mod disks;
 mod errors;
 mod filling;
@@ -17,6 +18,8 @@ mod levels;
 mod listing;
 mod manual;
 mod meddling;
+#[path = "../support/moto.rs"]
+mod moto;
 mod page_cache;
 mod plant;
 mod random;
@@ -28,6 +31,7 @@ mod selection;
 mod signals;
 mod storm;
 mod streams;
+mod tempest;
 mod together;
 mod torture;
 mod world;

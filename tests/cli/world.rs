@@ -342,8 +342,9 @@ fn is_time(word: &str) -> bool {
     let word = word.trim_end_matches([':', '.', ',']);
     let is_day = word.as_bytes().get(4) == Some(&b'-');
     let is_clock = word.as_bytes().get(2) == Some(&b':');
+    let is_number = word.starts_with(|c: char| c.is_ascii_digit());
     let is_made_of = |c: char| c.is_ascii_digit() || "-:.T".contains(c);
-    word.len() >= 8 && (is_day || is_clock) && word.chars().all(is_made_of)
+    word.len() >= 8 && is_number && (is_day || is_clock) && word.chars().all(is_made_of)
 }
 
 fn stable_word(word: &str) -> String {
