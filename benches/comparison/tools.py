@@ -6,6 +6,7 @@ progress, and a directory for caches and keys of their own. A program that can b
 file without a slow key derivation is; restic and borg cannot, so their figures contain it.
 """
 
+import json
 import os
 import subprocess
 
@@ -52,6 +53,19 @@ class Tool:
         """Reads and verifies all stored bytes; None where the program cannot."""
         return None
 
+    def snapshots(self):
+        """The ids of all snapshots, oldest first."""
+        raise NotImplementedError
+
+    def thin(self, ids):
+        """Forgets these snapshots and deletes at once what only they needed."""
+        raise NotImplementedError
+
+    def asked(self, command):
+        """What a command prints as JSON."""
+        run = subprocess.run(command, env=self.env, capture_output=True, check=True)
+        return json.loads(run.stdout)
+
     @classmethod
     def version(cls, program):
         words = {"parados": "version", "restic": "version"}.get(cls.name, "--version")
@@ -71,6 +85,13 @@ class ResticWords(Tool):
     def check(self):
         return [self.program, "-q", "check", "--read-data"]
 
+    def snapshots(self):
+        found = self.asked([self.program, "snapshots", "--json"])
+        return [snapshot["id"] for snapshot in sorted(found, key=lambda one: one["time"])]
+
+    def thin(self, ids):
+        return [self.program, "-q", "forget", *ids, "--prune"]
+
 
 class Parados(ResticWords):
     name = "parados"
@@ -85,6 +106,9 @@ class Parados(ResticWords):
 
     def init(self):
         return [[self.program, "-q", "init", "--no-recovery-code"]]
+
+    def thin(self, ids):
+        return [*super().thin(ids), "--grace", "0"]
 
 
 class Restic(ResticWords):
@@ -141,6 +165,14 @@ class Rustic(Tool):
 
     def check(self):
         return self.rustic("check", "--read-data")
+
+    def snapshots(self):
+        groups = self.asked(self.rustic("snapshots", "--json"))
+        found = [snapshot for group in groups for snapshot in group["snapshots"]]
+        return [snapshot["id"] for snapshot in sorted(found, key=lambda one: one["time"])]
+
+    def thin(self, ids):
+        return self.rustic("forget", *ids, "--prune", "--instant-delete")
 
 
 class Bupstash(Tool):
