@@ -11,12 +11,14 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use super::generations::GenerationView;
 use super::snapshots::{Committed, read_decision};
 use super::{Repository, damaged, is_missing};
 use crate::backend::{BackendError, create_once, create_verified};
 use crate::base::rules::{Rule, keeps};
+use crate::base::simulated::is_simulated;
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::pack::Header;
 use crate::format::segment::{Fence, SegmentEntry, SegmentFrame, SegmentPack};
@@ -27,8 +29,12 @@ use crate::seal::keys::SessionKey;
 use crate::seal::pack::FinishedPack;
 use crate::seal::segment;
 
-/// Names under which a pack is tried to be stored. Below, each request has retries of its own.
-const PUT_COUNT_MAX: usize = 6;
+/// Names under which a pack is tried to be stored, each in one request. A place may be busy for as long
+/// as the pauses between them take, a minute.
+const PUT_COUNT_MAX: u32 = 11;
+/// Pause after the first attempt; each one is twice as long as the one before, up to the longest.
+const PUT_PAUSE: Duration = Duration::from_millis(100);
+const PUT_PAUSE_MAX: Duration = Duration::from_secs(15);
 
 /// Proof that an object reached the backend.
 #[derive(Debug)]
@@ -143,13 +149,16 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Names the pack.
     pub fn put_pack(&self, mut pack: FinishedPack) -> Result<Stored<Pack>> {
-        for _ in 0..PUT_COUNT_MAX {
+        for attempt in 0..PUT_COUNT_MAX {
             let name = ObjectName::pack(pack.id);
             if create_once(&**self.repository.backend(), &name, &pack.sealed)? {
                 let len = pack.sealed.len();
                 return Ok(Stored(Pack { id: pack.id, len, header: pack.header }));
             }
             pack = pack.renamed(&self.key);
+            if !is_simulated() && attempt + 1 < PUT_COUNT_MAX {
+                std::thread::sleep(PUT_PAUSE.saturating_mul(1 << attempt).min(PUT_PAUSE_MAX));
+            }
         }
         let message = format!("a pack could not be stored {PUT_COUNT_MAX} times in a row");
         Err(Error::new(ErrorKind::Offline, message)

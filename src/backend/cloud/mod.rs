@@ -37,8 +37,18 @@ const WORKER_COUNT: usize = 2;
 /// A bucket, or a part of one.
 pub struct Cloud {
     location: Location,
-    store: Arc<dyn ObjectStore>,
+    clients: Clients,
     prefix: Path,
+}
+
+/// Two clients of one store.
+#[derive(Clone)]
+struct Clients {
+    /// Repeats what fails in passing.
+    patient: Arc<dyn ObjectStore>,
+    /// Asks once. A pack that was doomed and deleted must not come back under its name, however long
+    /// this machine sleeps between two attempts (`docs/protocol.md`).
+    once: Arc<dyn ObjectStore>,
 }
 
 /// One runtime for the process, made when the first request is.
@@ -52,15 +62,11 @@ static RUNTIME: LazyLock<Result<tokio::runtime::Runtime, String>> = LazyLock::ne
 });
 
 impl Cloud {
-    /// The part of `store` below `prefix`.
-    fn new(
-        location: &Location,
-        store: Arc<dyn ObjectStore>,
-        prefix: &str,
-    ) -> Result<Arc<Self>, BackendError> {
+    /// The part of a store below `prefix`.
+    fn new(location: &Location, clients: Clients, prefix: &str) -> Result<Arc<Self>, BackendError> {
         let prefix =
             Path::parse(prefix).map_err(|e| open::misconfigured(location, &e.to_string()))?;
-        Ok(Arc::new(Self { location: location.clone(), store, prefix }))
+        Ok(Arc::new(Self { location: location.clone(), clients, prefix }))
     }
 
     /// Waits for a request. Callers are plain threads; inside a runtime this would panic.
@@ -108,8 +114,12 @@ impl Cloud {
         check_len(&at, sealed.len())?;
         let payload = PutPayload::from_bytes(sealed.bytes().clone());
         let options = PutOptions { mode, ..PutOptions::default() };
+        let store = match name.kind() {
+            ObjectKind::Pack => &self.clients.once,
+            _ => &self.clients.patient,
+        };
         self.wait(&at, async {
-            match self.store.put_opts(&self.path(name), payload, options).await {
+            match store.put_opts(&self.path(name), payload, options).await {
                 Ok(_) => Ok(Put::Created),
                 Err(object_store::Error::AlreadyExists { .. }) => Ok(Put::Exists),
                 Err(error) => Err(classify(at.clone(), error)),
@@ -125,7 +135,7 @@ impl Cloud {
     ) -> Result<Sealed, BackendError> {
         let options =
             GetOptions { range: range.clone().map(GetRange::Bounded), ..GetOptions::default() };
-        let result = match self.store.get_opts(&self.path(name), options).await {
+        let result = match self.clients.patient.get_opts(&self.path(name), options).await {
             Ok(result) => result,
             Err(error) => return Err(classify(at.clone(), error)),
         };
@@ -157,7 +167,7 @@ impl Cloud {
     }
 
     async fn head(&self, at: &At, name: &ObjectName) -> Result<ObjectMeta, BackendError> {
-        self.store.head(&self.path(name)).await.map_err(|e| classify(at.clone(), e))
+        self.clients.patient.head(&self.path(name)).await.map_err(|e| classify(at.clone(), e))
     }
 }
 
@@ -212,7 +222,7 @@ impl Backend for Cloud {
             prefix => format!("{prefix}/{}", kind.prefix()),
         };
         let dir = Path::parse(dir).expect("a prefix and a kind make a path");
-        let mut stream = self.store.list(Some(&dir)).fuse();
+        let mut stream = self.clients.patient.list(Some(&dir)).fuse();
         loop {
             // One page at a time and outside of the runtime, because `each` may call the backend.
             let metas = self.wait(&at, async {
@@ -245,7 +255,7 @@ impl Backend for Cloud {
     fn delete(&self, name: &ObjectName) -> Result<(), BackendError> {
         let at = self.at(Verb::Delete, name);
         self.wait(&at, async {
-            match self.store.delete(&self.path(name)).await {
+            match self.clients.patient.delete(&self.path(name)).await {
                 Ok(()) => Ok(()),
                 Err(error) => match classify(at.clone(), error) {
                     BackendError::NotFound { .. } => Ok(()),

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use object_store::ClientConfigKey;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, Checksum};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
 
-use super::Cloud;
 use super::patient::{Patient, Tuning};
+use super::{Clients, Cloud};
 use crate::backend::error::BackendError;
 use crate::backend::location::{Bucket, Location, Place};
 use crate::backend::{Backend, Options};
@@ -40,7 +40,6 @@ pub(in crate::backend) fn open_gcs(
     let settings = settings(location, options, "google_");
     let mut builder = GoogleCloudStorageBuilder::new()
         .with_client_options(tuning.client(allows_http(&settings)))
-        .with_retry(tuning.retry())
         .with_http_connector(Patient(tuning.stall))
         .with_bucket_name(&bucket.name);
     for (key, value) in &settings {
@@ -54,8 +53,9 @@ pub(in crate::backend) fn open_gcs(
         };
         builder = builder.with_config(key, value.expose());
     }
-    let built = builder.build().map_err(|e| misconfigured(location, &told(&settings, &e)))?;
-    Ok(Cloud::new(location, Arc::new(built), &bucket.prefix)?)
+    let clients = clients(&tuning, |retry| builder.clone().with_retry(retry).build())
+        .map_err(|e| misconfigured(location, &told(&settings, &e)))?;
+    Ok(Cloud::new(location, clients, &bucket.prefix)?)
 }
 
 /// Opens a container of Azure Blob Storage.
@@ -70,7 +70,6 @@ pub(in crate::backend) fn open_azure(
     let settings = settings(location, options, "azure_");
     let mut builder = MicrosoftAzureBuilder::new()
         .with_client_options(tuning.client(allows_http(&settings)))
-        .with_retry(tuning.retry())
         .with_http_connector(Patient(tuning.stall))
         .with_container_name(&bucket.name);
     for (key, value) in &settings {
@@ -84,8 +83,9 @@ pub(in crate::backend) fn open_azure(
         };
         builder = builder.with_config(key, value.expose());
     }
-    let built = builder.build().map_err(|e| misconfigured(location, &told(&settings, &e)))?;
-    Ok(Cloud::new(location, Arc::new(built), &bucket.prefix)?)
+    let clients = clients(&tuning, |retry| builder.clone().with_retry(retry).build())
+        .map_err(|e| misconfigured(location, &told(&settings, &e)))?;
+    Ok(Cloud::new(location, clients, &bucket.prefix)?)
 }
 
 /// As [`open_s3`], with a patience of the caller's choice.
@@ -99,7 +99,6 @@ pub(super) fn s3(
     let own_endpoint = bucket.parameters.contains_key("endpoint");
     let mut builder = AmazonS3Builder::new()
         .with_client_options(tuning.client(allows_http(&settings)))
-        .with_retry(tuning.retry())
         .with_http_connector(Patient(tuning.stall))
         .with_bucket_name(&bucket.name)
         // The store checks what arrives, so that a bit that flips on the way is not stored.
@@ -121,8 +120,18 @@ pub(super) fn s3(
         };
         builder = builder.with_config(key, value.expose());
     }
-    let built = builder.build().map_err(|e| misconfigured(location, &e.to_string()))?;
-    Cloud::new(location, Arc::new(built), &bucket.prefix)
+    let clients = clients(tuning, |retry| builder.clone().with_retry(retry).build())
+        .map_err(|e| misconfigured(location, &e.to_string()))?;
+    Cloud::new(location, clients, &bucket.prefix)
+}
+
+/// Both clients that a place needs.
+fn clients<S: ObjectStore>(
+    tuning: &Tuning,
+    build: impl Fn(RetryConfig) -> object_store::Result<S>,
+) -> object_store::Result<Clients> {
+    let once = RetryConfig { max_retries: 0, ..tuning.retry() };
+    Ok(Clients { patient: Arc::new(build(tuning.retry())?), once: Arc::new(build(once)?) })
 }
 
 /// Everything that was said about a location, weakest first: environment, then the location

@@ -1,19 +1,23 @@
 //! The client against stores in memory, real servers, ones that answer badly.
 
+#[path = "../../../tests/support/moto.rs"]
+mod moto;
+
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use object_store::memory::InMemory;
 
+use self::moto::{Moto, free_port};
 use super::open::s3;
 use super::patient::Tuning;
 use super::*;
 use crate::backend::conformance::{self, Planter, Subject};
 use crate::backend::location::Place;
 use crate::backend::{Options, Verified, create_verified};
+use crate::base::PackId;
 use crate::base::testing::skip;
 
 fn planter(store: Arc<dyn ObjectStore>, prefix: String) -> Planter {
@@ -25,13 +29,18 @@ fn planter(store: Arc<dyn ObjectStore>, prefix: String) -> Planter {
     })
 }
 
+/// Both clients are the same where nothing fails in passing.
+fn both(store: Arc<dyn ObjectStore>) -> Clients {
+    Clients { patient: Arc::clone(&store), once: store }
+}
+
 #[test]
 fn a_bucket_conforms() {
     let location = Location::parse("s3://bucket/some/prefix").expect("a location");
     conformance::check(&|| {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let plant = planter(Arc::clone(&store), "some/prefix".to_owned());
-        let backend = Cloud::new(&location, store, "some/prefix").expect("opened");
+        let backend = Cloud::new(&location, both(store), "some/prefix").expect("opened");
         Subject { backend, plant }
     });
 }
@@ -42,7 +51,7 @@ fn a_bucket_without_prefix_conforms() {
     conformance::check(&|| {
         let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let plant = planter(Arc::clone(&store), String::new());
-        Subject { backend: Cloud::new(&location, store, "").expect("opened"), plant }
+        Subject { backend: Cloud::new(&location, both(store), "").expect("opened"), plant }
     });
 }
 
@@ -50,7 +59,7 @@ fn a_bucket_without_prefix_conforms() {
 fn two_repositories_in_one_bucket_do_not_see_each_other() {
     let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
     let location = Location::parse("s3://bucket").expect("a location");
-    let open = |prefix| Cloud::new(&location, Arc::clone(&store), prefix).expect("opened");
+    let open = |prefix| Cloud::new(&location, both(Arc::clone(&store)), prefix).expect("opened");
     let (one, other, root) = (open("a"), open("ab"), open(""));
     one.put(&ObjectName::config(1), &Sealed::from_store(Bytes::new())).expect("created");
     for stranger in [other, root] {
@@ -59,73 +68,9 @@ fn two_repositories_in_one_bucket_do_not_see_each_other() {
     }
 }
 
-/// A moto server, killed with the test.
-struct Moto {
-    child: Child,
-    port: u16,
-    /// Keeps what Python reads at its start.
-    _scratch: tempfile::TempDir,
-}
-
-/// Moto looks whether an object is there and then stores it: between the two Python may turn to
-/// another thread, and a create that is conditional at S3 has two winners. So no thread gives way
-/// before it waits for input or output, of which there is none between those two.
-const ONE_AT_A_TIME: &str = "import sys\nsys.setswitchinterval(1000)\n";
-
-impl Moto {
-    fn start() -> Option<Self> {
-        let port = free_port();
-        let scratch = tempfile::tempdir().expect("a directory");
-        std::fs::write(scratch.path().join("sitecustomize.py"), ONE_AT_A_TIME).expect("written");
-        let child = Command::new("moto_server")
-            .env("PYTHONPATH", scratch.path())
-            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn();
-        let test = "S3 against a server";
-        let Ok(child) = child else {
-            skip(test, "there is no moto_server (`.ci/setup --test` installs it)");
-            return None;
-        };
-        let mut moto = Self { child, port, _scratch: scratch };
-        for _ in 0..600 {
-            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(moto);
-            }
-            if moto.child.try_wait().is_ok_and(|status| status.is_some()) {
-                skip(test, "moto_server ended at once");
-                return None;
-            }
-            std::thread::sleep(Duration::from_millis(100));
-        }
-        panic!("moto_server did not listen within a minute");
-    }
-
-    fn make_bucket(&self, name: &str) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("connected");
-        let request = format!(
-            "PUT /{name} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 0\r\n\
-             Connection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).expect("sent");
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).expect("answered");
-        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    listener.local_addr().expect("an address").port()
+/// A server, unless there is none here.
+fn start_moto() -> Option<Moto> {
+    Moto::start().map_err(|why| skip("S3 against a server", why)).ok()
 }
 
 fn credentials() -> Options {
@@ -136,7 +81,7 @@ fn credentials() -> Options {
 
 #[test]
 fn s3_conforms() {
-    let Some(moto) = Moto::start() else { return };
+    let Some(moto) = start_moto() else { return };
     moto.make_bucket("bucket");
     let serial = AtomicU32::new(0);
     let open = |prefix: &str| {
@@ -271,6 +216,20 @@ fn a_lost_reply_to_a_create_is_found_to_be_our_own_object() {
     let sealed = Sealed::from_store(Bytes::from_static(b"body"));
     let verified = create_verified(&*cloud, &ObjectName::config(1), &sealed);
     assert_eq!(verified.expect("verified"), Verified::AlreadyOurs);
+}
+
+#[test]
+fn a_pack_is_asked_for_once_and_all_else_again() {
+    let sealed = Sealed::from_store(Bytes::from_static(b"body"));
+    let busy_once = |n| reply(if n == 0 { "503 Slow Down" } else { "200 OK" }, "");
+    let error = stub(busy_once).put(&ObjectName::pack(PackId::new([1; 32])), &sealed);
+    assert!(error.expect_err("busy").is_transient());
+    let created = stub(move |n| match n {
+        0 => reply("503 Slow Down", ""),
+        _ => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"x\"\r\nConnection: close\r\n\r\n"
+            .to_owned(),
+    });
+    assert_eq!(created.put(&ObjectName::config(1), &sealed).expect("created"), Put::Created);
 }
 
 #[test]
