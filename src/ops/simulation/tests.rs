@@ -89,24 +89,24 @@ fn a_seed_goes_the_same_way_twice() {
 }
 
 /// Rules with a seed that goes wrong without them, and right with them.
-const NEEDED: [(Rule, u64); 12] = [
-    (Rule::ListedPacks, 3),
-    (Rule::BeginMarker, 151),
-    (Rule::PendingRoot, 68),
+const NEEDED: [(Rule, u64); 11] = [
+    (Rule::ListedPacks, 5),
+    (Rule::BeginMarker, 15),
+    (Rule::PendingRoot, 248),
     (Rule::SecondLook, 5),
-    (Rule::Gap, 2679),
-    (Rule::ReadBack, 40),
-    (Rule::Tombstone, 3),
-    (Rule::RootsFirst, 311),
-    (Rule::Seen, 374),
+    (Rule::ReadBack, 12),
+    (Rule::Tombstone, 0),
+    (Rule::RootsFirst, 2756),
+    (Rule::Seen, 153),
     (Rule::Fence, 439),
-    (Rule::OneRound, 2),
-    (Rule::RootsAgain, 376),
+    (Rule::OneRound, 8),
+    (Rule::RootsAgain, 13),
 ];
 
 /// Rules without which nothing has gone wrong in thousands of schedules: that takes more than these
 /// do, or there is a second line. `docs/protocol.md` says what each is for, and the model there shows it.
-const ONLY_IN_THE_MODEL: [Rule; 10] = [
+const ONLY_IN_THE_MODEL: [Rule; 11] = [
+    Rule::Gap,
     Rule::ParentKept,
     Rule::ParentWhole,
     Rule::TombstonesFirst,
