@@ -24,19 +24,41 @@ pub(super) const ACTOR_COUNT_MAX: usize = 4;
 /// store that hides things; with clients that are suspended where it hurts.
 const MOODS: [Mood; 8] = [LIFE, LIFE, LIFE, SLEEPY, UNDECIDED, HIDING, TRAPPED, TRAPPED];
 
-const LIFE: Mood =
-    Mood { mix: mix(45, 30, 10, 4, 9), sleeps: 4, hides: 0, has_trap: false, task_count: 4 };
+const LIFE: Mood = Mood {
+    mix: mix(45, 30, 10, 4, 9),
+    first: None,
+    sleeps: 4,
+    hides: 0,
+    has_trap: false,
+    task_count: 4,
+};
 const SLEEPY: Mood = Mood { mix: mix(30, 55, 10, 2, 2), sleeps: 25, task_count: 6, ..LIFE };
 const UNDECIDED: Mood = Mood { mix: mix(35, 25, 22, 16, 2), sleeps: 8, task_count: 5, ..LIFE };
 const HIDING: Mood = Mood { hides: 150, ..LIFE };
 const TRAPPED: Mood =
     Mood { mix: mix(35, 45, 14, 3, 2), sleeps: 6, has_trap: true, task_count: 6, ..LIFE };
 
-struct Mood {
+/// One writer sleeps while rounds come and go.
+pub(super) const WRITER_ASLEEP: Mood = Mood {
+    mix: mix(34, 40, 26, 0, 0),
+    first: Some((mix(96, 0, 4, 0, 0), &WRITER_TRAPS)),
+    sleeps: 0,
+    task_count: 14,
+    ..LIFE
+};
+/// One prune does.
+pub(super) const PRUNE_ASLEEP: Mood =
+    Mood { first: Some((mix(15, 80, 5, 0, 0), &PRUNE_TRAPS)), ..WRITER_ASLEEP };
+
+/// What a schedule is like.
+pub(super) struct Mood {
     mix: Mix,
+    /// What the first actor does, and before which requests it is suspended, where it is another one
+    /// than the others.
+    first: Option<(Mix, &'static [Trap])>,
     sleeps: u64,
     hides: u64,
-    /// Whether clients are suspended before the same request.
+    /// Whether all are suspended before some request, the same one each time.
     has_trap: bool,
     /// Most things that each actor does.
     task_count: u64,
@@ -68,6 +90,22 @@ const TRAPS: [Trap; 12] = [
     trap(Verb::Put, ObjectKind::Index, None),
     trap(Verb::Delete, ObjectKind::Index, None),
     trap(Verb::Delete, ObjectKind::Pack, None),
+];
+
+const WRITER_TRAPS: [Trap; 5] = [
+    trap(Verb::Put, ObjectKind::Pack, None),
+    trap(Verb::Put, ObjectKind::Index, None),
+    trap(Verb::Put, ObjectKind::Session, None),
+    trap(Verb::List, ObjectKind::Generation, None),
+    trap(Verb::Put, ObjectKind::Snapshot, None),
+];
+const PRUNE_TRAPS: [Trap; 6] = [
+    trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Candidates)),
+    trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Begin)),
+    trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Doomed)),
+    trap(Verb::Delete, ObjectKind::Pack, None),
+    trap(Verb::List, ObjectKind::Session, None),
+    trap(Verb::List, ObjectKind::Snapshot, None),
 ];
 
 const fn trap(verb: Verb, kind: ObjectKind, step: Option<GenerationStep>) -> Trap {
@@ -128,9 +166,21 @@ impl Stage {
 
     /// Plays the schedule of `seed`, in which nobody knows of the rule `off`.
     pub(super) fn play(&self, seed: u64, off: Option<Rule>, is_told: bool) -> Outcome {
+        self.play_in(None, seed, off, is_told)
+    }
+
+    /// As [`Self::play`], in a mood that is given.
+    pub(super) fn play_in(
+        &self,
+        mood: Option<&Mood>,
+        seed: u64,
+        off: Option<Rule>,
+        is_told: bool,
+    ) -> Outcome {
         let mut dice = Dice::new(seed);
         let count = 2 + dice.below(ACTOR_COUNT_MAX as u64 - 1) as usize;
-        let mood = dice.pick(&MOODS);
+        let any_mood = dice.pick(&MOODS);
+        let mood = mood.unwrap_or(any_mood);
         let treatment = Treatment {
             mix: mood.mix,
             faults: faults(&mut dice),
@@ -141,10 +191,17 @@ impl Stage {
             task_count: 1 + dice.below(mood.task_count),
             off,
         };
+        let first = match mood.first {
+            Some((mix, traps)) => Treatment { mix, trap: Some(*dice.pick(traps)), ..treatment },
+            None => treatment,
+        };
         let baton = Baton::new(dice.below(u64::MAX), count);
         let world = World::new(Arc::clone(&baton), &ORIGIN, is_told);
         let mut actors: Vec<Actor> = (0..count)
-            .map(|me| Actor::new(me, Arc::clone(&world), treatment, self.fresh_dir(me)))
+            .map(|me| {
+                let treatment = if me == 0 { first } else { treatment };
+                Actor::new(me, Arc::clone(&world), treatment, self.fresh_dir(me))
+            })
             .collect();
         std::thread::scope(|threads| {
             for (actor, pool) in actors.iter_mut().zip(&self.pools) {
