@@ -7,10 +7,10 @@ import time
 PIECE_LEN = 1 << 20
 
 
-def run(command, env, cwd, log):
+def run(command, env, cwd, log, settles=False):
     """Runs `command` to its end, its output in the file `log`; returns figures and the exit code.
 
-    CPU seconds and peak memory are those of the command with all it started and waited for; the
+    Where it `settles`, the end is when everything that was written is on the disk. CPU seconds and peak memory are those of the command with all it started and waited for; the
     peak is that of the largest single process. Nothing of earlier steps is still being written.
     """
     os.sync()
@@ -19,6 +19,8 @@ def run(command, env, cwd, log):
         process = subprocess.Popen(
             command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         _, status, usage = os.wait4(process.pid, 0)
+        if settles:
+            os.sync()
         wall = time.monotonic() - begin
     process.returncode = os.waitstatus_to_exitcode(status)
     return {
