@@ -1,9 +1,14 @@
 //! Puts large files on the disk while others are still fetched: the sync at the end would wait for
 //! all of them at once, with nothing else to do.
+//!
+//! What is on the disk leaves the page cache. It would push out what other programs work with, and
+//! memory that is used again is cheaper than memory that nobody has touched for long: a virtual
+//! machine has to ask its host for that, page by page.
 
 use std::fs::File;
 
 use crossbeam_channel::{Receiver, Sender};
+use rustix::fs::{Advice, fadvise};
 
 /// Bytes that are written to a file before it is put on the disk the next time.
 pub const FLUSH_LEN: u64 = 32 << 20;
@@ -44,6 +49,9 @@ impl Drop for End<'_> {
 pub(super) fn stage(files: &Receiver<Option<File>>) {
     while let Ok(Some(file)) = files.recv() {
         // What fails here fails again at the end, where it is reported.
-        drop(file.sync_data());
+        if file.sync_data().is_ok() {
+            // No more than a hint; not every file system knows it.
+            let _ = fadvise(&file, 0, None, Advice::DontNeed);
+        }
     }
 }
