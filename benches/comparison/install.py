@@ -9,11 +9,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 RESTIC = "v0.18.1"
 BORG = "1.4.5"
 RUSTIC = "0.11.4"
 BUPSTASH = "0.12.0"
+KOPIA = "v0.22.3"
 
 BORG_LIBRARIES = (
     "build-essential", "pkg-config", "python3-dev", "python3-venv", "libacl1-dev", "libssl-dev",
@@ -78,11 +80,23 @@ def install_bupstash(bin_dir):
     return apt("libsodium-dev", "pkg-config") and cargo(bin_dir, "bupstash", BUPSTASH)
 
 
+def install_kopia(bin_dir):
+    if not shutil.which("go"):
+        return False
+    # As a module that needs it: `go install` asks for the list of versions, which not every proxy has.
+    with tempfile.TemporaryDirectory() as directory:
+        with open(f"{directory}/go.mod", "w") as file:
+            file.write(f"module build\n\nrequire github.com/kopia/kopia {KOPIA}\n")
+        words = ("build", "-C", directory, "-mod=mod", "-o", f"{bin_dir}/kopia")
+        return step("go", *words, "github.com/kopia/kopia")
+
+
 INSTALLERS = {
     "restic": install_restic,
     "borg": install_borg,
     "rustic": install_rustic,
     "bupstash": install_bupstash,
+    "kopia": install_kopia,
 }
 
 

@@ -5,6 +5,8 @@ from statistics import median
 OURS = "parados"
 # Without these there is no verdict.
 PEERS = ("restic", "borg", "rustic", "bupstash")
+# Shown where it can be had.
+GUESTS = ("kopia",)
 # Those that Parados must beat at every step of every tree.
 BEATEN = ("restic", "borg")
 # What a peer cannot do: bupstash has no check.
@@ -28,7 +30,7 @@ class Figures:
         self.steps = [r for r in records if r["record"] == "step"]
         self.trees = list(dict.fromkeys(r["tree"] for r in self.steps))
         ran = {r["tool"] for r in self.steps}
-        self.tools = [tool for tool in (OURS, *PEERS) if tool in ran]
+        self.tools = [tool for tool in (OURS, *PEERS, *GUESTS) if tool in ran]
         self.failures = [
             f"{r['tool']} {r['step']} {r['tree']}: "
             + (f"exit code {r['exit']}" if r["exit"] else "what came back differs from the source")
@@ -141,7 +143,7 @@ def verdict(figures):
         f"verdict on {trees}: Parados beats restic and borg at every step, in wall and CPU time, "
         f"and stores no more than the better of them: {'no' if faults else 'yes'}"]
     lines += [f"- {fault}" for fault in faults]
-    others = [peer for peer in PEERS if peer not in BEATEN]
+    others = [peer for peer in (*PEERS, *GUESTS) if peer not in BEATEN]
     lines += [f"- beyond that, {fault}" for fault in slower(figures, others)]
     lines += [f"- failed: {f}" for f in figures.failures if f not in broken]
     return lines, FAILS if faults else HOLDS

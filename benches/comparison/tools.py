@@ -1,9 +1,10 @@
 """The command lines of Parados and its peers: one class a program.
 
 All get the same: a repository on the local disk, encrypted, with the compression a person gets who
-asks for nothing (borg alone is told `auto,zstd,3`: its default, lz4, plays in another league), no
-progress, and a directory for caches and keys of their own. A program that can be opened by a key
-file without a slow key derivation is; restic and borg cannot, so their figures contain it.
+asks for nothing (borg is told `auto,zstd,3`, as its default, lz4, plays in another league; kopia,
+which would not compress, `zstd`), no progress, and a directory for caches and keys of their own. A
+program that can be opened by a key file without a slow key derivation is; restic, borg and kopia
+cannot, so their figures contain it.
 """
 
 import json
@@ -194,4 +195,36 @@ class Bupstash(Tool):
         return [self.program, "restore", "-q", "--into", target, f"number={number}"]
 
 
-TOOLS = {tool.name: tool for tool in (Parados, Restic, Borg, Rustic, Bupstash)}
+class Kopia(Tool):
+    name = "kopia"
+
+    def settings(self):
+        return {
+            "KOPIA_PASSWORD": PASSPHRASE,
+            "KOPIA_CONFIG_PATH": f"{self.place}/kopia.config",
+            "KOPIA_CACHE_DIRECTORY": f"{self.place}/cache",
+            "KOPIA_LOG_DIR": f"{self.place}/logs",
+            "KOPIA_CHECK_FOR_UPDATES": "false",
+        }
+
+    def kopia(self, *words):
+        return [self.program, "--no-progress", *words]
+
+    def init(self):
+        # Its default is not to compress.
+        return [
+            self.kopia("repository", "create", "filesystem", "--path", self.repository),
+            self.kopia("policy", "set", "--global", "--compression", "zstd")]
+
+    def backup(self, source, number):
+        self.source = source
+        return self.kopia("snapshot", "create", source)
+
+    def restore(self, number, target):
+        return self.kopia("snapshot", "restore", self.source, target)
+
+    def check(self):
+        return self.kopia("snapshot", "verify", "--verify-files-percent=100")
+
+
+TOOLS = {tool.name: tool for tool in (Parados, Restic, Borg, Rustic, Bupstash, Kopia)}
