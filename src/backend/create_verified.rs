@@ -6,7 +6,7 @@ use super::error::{At, BackendError};
 use super::verb::Verb;
 use super::{Backend, Put};
 use crate::base::rules::{Rule, keeps};
-use crate::base::simulated::is_simulated;
+use crate::base::simulated::pause;
 use crate::format::name::ObjectName;
 use crate::seal::Sealed;
 
@@ -59,8 +59,8 @@ pub fn create_verified(
                 return Err(BackendError::Conflict { at, stored });
             }
             Err(error) if error.is_not_found() => {
-                if exists && !is_simulated() {
-                    std::thread::sleep(CONFLICT_PAUSE * (1 << attempt));
+                if exists {
+                    pause(CONFLICT_PAUSE * (1 << attempt));
                 }
             }
             Err(error) if error.is_transient() => last = Some(error),
@@ -73,8 +73,17 @@ pub fn create_verified(
     }))
 }
 
-/// Creates an object once, and says whether it is there then. When it is not known to be, the name
-/// must not be tried again: the request may still arrive, at any time.
+/// What came of a single request to create an object.
+#[derive(Debug)]
+pub enum Once {
+    /// It is there.
+    Stored,
+    /// It is not known to be, for this reason if there was any: the name must not be tried again,
+    /// since the request may still arrive, at any time.
+    InDoubt(Option<BackendError>),
+}
+
+/// Creates an object with a single request, and reads it back where the answer leaves doubt.
 ///
 /// # Errors
 /// Any error of the backend that is not transient.
@@ -82,17 +91,19 @@ pub fn create_once(
     backend: &dyn Backend,
     name: &ObjectName,
     sealed: &Sealed,
-) -> Result<bool, BackendError> {
-    match backend.put(name, sealed) {
-        Ok(Put::Created) => return Ok(true),
-        Ok(Put::Exists) if !keeps(Rule::ReadBack) => return Ok(true),
-        Ok(Put::Exists) => {}
-        Err(error) if error.is_transient() => {}
+) -> Result<Once, BackendError> {
+    let why = match backend.put(name, sealed) {
+        Ok(Put::Created) => return Ok(Once::Stored),
+        Ok(Put::Exists) if !keeps(Rule::ReadBack) => return Ok(Once::Stored),
+        Ok(Put::Exists) => None,
+        Err(error) if error.is_transient() => Some(error),
         Err(error) => return Err(error),
-    }
+    };
     match backend.get(name) {
-        Ok(stored) => Ok(stored == *sealed),
-        Err(error) if error.is_not_found() || error.is_transient() => Ok(false),
+        Ok(stored) if stored == *sealed => Ok(Once::Stored),
+        Ok(_) => Ok(Once::InDoubt(why)),
+        Err(error) if error.is_not_found() => Ok(Once::InDoubt(why)),
+        Err(error) if error.is_transient() => Ok(Once::InDoubt(why.or(Some(error)))),
         Err(error) => Err(error),
     }
 }

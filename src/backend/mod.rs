@@ -25,7 +25,7 @@ use crate::base::{Clock, SecretText, SystemClock, Timestamp};
 use crate::format::name::{ObjectKind, ObjectName, Parsed};
 use crate::seal::Sealed;
 
-pub use create_verified::{Verified, create_once, create_verified};
+pub use create_verified::{Once, Verified, create_once, create_verified};
 pub use error::{At, BackendError, What};
 pub use location::Location;
 pub use probe::Probe;

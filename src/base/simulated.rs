@@ -12,6 +12,13 @@ pub fn is_simulated() -> bool {
     false
 }
 
+/// Waits, but not where nothing takes time.
+pub fn pause(duration: std::time::Duration) {
+    if !is_simulated() {
+        std::thread::sleep(duration);
+    }
+}
+
 /// Whether this thread plays one who does not know of a rule.
 pub(super) fn is_off(rule: Rule) -> bool {
     #[cfg(test)]

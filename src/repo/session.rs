@@ -16,9 +16,9 @@ use std::time::Duration;
 use super::generations::GenerationView;
 use super::snapshots::{Committed, read_decision};
 use super::{Repository, damaged, is_missing};
-use crate::backend::{BackendError, create_once, create_verified};
+use crate::backend::{BackendError, Once, create_once, create_verified};
 use crate::base::rules::{Rule, keeps};
-use crate::base::simulated::is_simulated;
+use crate::base::simulated::pause;
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::pack::Header;
 use crate::format::segment::{Fence, SegmentEntry, SegmentFrame, SegmentPack};
@@ -149,20 +149,30 @@ impl<'a> Session<'a> {
     /// # Errors
     /// Names the pack.
     pub fn put_pack(&self, mut pack: FinishedPack) -> Result<Stored<Pack>> {
+        let mut why = None;
         for attempt in 0..PUT_COUNT_MAX {
-            let name = ObjectName::pack(pack.id);
-            if create_once(&**self.repository.backend(), &name, &pack.sealed)? {
-                let len = pack.sealed.len();
-                return Ok(Stored(Pack { id: pack.id, len, header: pack.header }));
+            if attempt > 0 {
+                pause(PUT_PAUSE.saturating_mul(1 << (attempt - 1)).min(PUT_PAUSE_MAX));
+                pack = pack.renamed(&self.key);
             }
-            pack = pack.renamed(&self.key);
-            if !is_simulated() && attempt + 1 < PUT_COUNT_MAX {
-                std::thread::sleep(PUT_PAUSE.saturating_mul(1 << attempt).min(PUT_PAUSE_MAX));
+            let name = ObjectName::pack(pack.id);
+            match create_once(&**self.repository.backend(), &name, &pack.sealed)? {
+                Once::Stored => {
+                    let len = pack.sealed.len();
+                    return Ok(Stored(Pack { id: pack.id, len, header: pack.header }));
+                }
+                Once::InDoubt(error) => why = error,
             }
         }
-        let message = format!("a pack could not be stored {PUT_COUNT_MAX} times in a row");
-        Err(Error::new(ErrorKind::Offline, message)
-            .hint("Run it again when the location can be reached; what was stored is reused."))
+        let object = format!("pack {}", ObjectName::pack(pack.id));
+        let message = format!("could not store {object} in {PUT_COUNT_MAX} attempts");
+        let mut error = Error::new(ErrorKind::Offline, message)
+            .about(object)
+            .hint("Run it again when the location can be reached; what was stored is reused.");
+        if let Some(why) = why {
+            error = error.because(Error::from(why));
+        }
+        Err(error)
     }
 
     /// Stores an index segment over packs that are stored.
