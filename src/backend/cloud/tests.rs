@@ -221,15 +221,16 @@ fn a_lost_reply_to_a_create_is_found_to_be_our_own_object() {
 #[test]
 fn a_pack_is_asked_for_once_and_all_else_again() {
     let sealed = Sealed::from_store(Bytes::from_static(b"body"));
-    let busy_once = |n| reply(if n == 0 { "503 Slow Down" } else { "200 OK" }, "");
-    let error = stub(busy_once).put(&ObjectName::pack(PackId::new([1; 32])), &sealed);
-    assert!(error.expect_err("busy").is_transient());
-    let created = stub(move |n| match n {
+    let busy_at_first = |n| match n {
         0 => reply("503 Slow Down", ""),
         _ => "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nETag: \"x\"\r\nConnection: close\r\n\r\n"
             .to_owned(),
-    });
-    assert_eq!(created.put(&ObjectName::config(1), &sealed).expect("created"), Put::Created);
+    };
+    let pack = ObjectName::pack(PackId::new([1; 32]));
+    let error = stub(busy_at_first).put(&pack, &sealed).expect_err("busy");
+    assert!(error.is_transient(), "{error:?}");
+    let config = stub(busy_at_first).put(&ObjectName::config(1), &sealed);
+    assert_eq!(config.expect("created"), Put::Created);
 }
 
 #[test]
