@@ -44,10 +44,10 @@ pub(super) struct Oracle {
     chunks: Chunks,
     /// The hash of every object that ever was, by its name.
     written: HashMap<ObjectName, blake3::Hash>,
-    /// What packs hold that are there and whole.
+    /// What packs hold that are or were there, and whole.
     packs: HashMap<PackId, Frames>,
-    /// What packs hold that were ever there and whole.
-    written_packs: HashMap<PackId, Frames>,
+    /// Those that are there.
+    whole: HashSet<PackId>,
     /// Where segments that are there say that chunks lie.
     segments: HashMap<SegmentId, Vec<(ChunkId, PackId)>>,
     /// Every snapshot that was ever committed.
@@ -71,7 +71,7 @@ impl Oracle {
             chunks,
             written: HashMap::new(),
             packs: HashMap::new(),
-            written_packs: HashMap::new(),
+            whole: HashSet::new(),
             segments: HashMap::new(),
             known: BTreeMap::new(),
             present: BTreeSet::new(),
@@ -106,9 +106,8 @@ impl Oracle {
                 if let Ok(header) = read_header(&self.repository, id, bytes.len() as u64) {
                     let frames = header.frames.iter();
                     let ids = frames.map(|frame| frame.chunks.iter().map(|c| c.id).collect());
-                    let held: Frames = ids.collect();
-                    self.written_packs.insert(id, held.clone());
-                    self.packs.insert(id, held);
+                    self.packs.insert(id, ids.collect());
+                    self.whole.insert(id);
                 }
                 Ok(())
             }
@@ -154,8 +153,9 @@ impl Oracle {
         match name.parsed() {
             Parsed::Pack(id) => {
                 self.deleted_packs += 1;
-                let held = self.packs.remove(&id).unwrap_or_default();
-                self.nobody_misses(&held.into_iter().flatten().collect(), name)
+                self.whole.remove(&id);
+                let held = self.packs.get(&id).into_iter().flatten().flatten().copied();
+                self.nobody_misses(&held.collect(), name)
             }
             Parsed::Index(_, _, id) => {
                 let said = self.segments.remove(&id).unwrap_or_default();
@@ -201,7 +201,8 @@ impl Oracle {
         self.segments.values().flatten().any(|(id, pack)| {
             id == chunk
                 && counts(pack)
-                && self.packs.get(pack).is_some_and(|held| held.iter().any(|f| f.contains(chunk)))
+                && self.whole.contains(pack)
+                && self.packs[pack].iter().any(|frame| frame.contains(chunk))
         })
     }
 
@@ -272,31 +273,27 @@ impl Oracle {
         Ok(())
     }
 
-    /// That a cache says nothing but what once was so: each pack that it knows was written, and holds
-    /// in its frames what the cache finds there.
+    /// That a cache says nothing but what once was so: packs that it knows were written, and hold in
+    /// their frames what the cache finds there.
     pub(super) fn agrees_with(&self, index: &dyn Index) -> Watched<()> {
-        let mut known: HashMap<PackNo, PackId> = HashMap::new();
         let failed = |error: crate::base::Error| error.to_string();
+        let mut known: HashMap<PackNo, PackId> = HashMap::new();
         index.packs(&mut |no, id, _| known.extend([(no, *id)])).map_err(failed)?;
-        let all: BTreeSet<ChunkId> =
-            self.written_packs.values().flatten().flatten().copied().collect();
+        if let Some(id) = known.values().find(|id| !self.packs.contains_key(*id)) {
+            return Err(format!("a cache knows pack {id}, which nobody wrote"));
+        }
+        let all: BTreeSet<ChunkId> = self.packs.values().flatten().flatten().copied().collect();
         let all: Vec<ChunkId> = all.into_iter().collect();
-        let mut found = 0;
         for (chunk, places) in all.iter().zip(index.find(&all).map_err(failed)?) {
             for place in places {
                 let pack = known.get(&place.pack).ok_or("a place is in no pack")?;
-                let frames = self.written_packs.get(pack);
-                let frame = frames.and_then(|frames| frames.get(place.frame as usize));
+                let frame = self.packs[pack].get(place.frame as usize);
                 if !frame.is_some_and(|held| held.contains(chunk)) {
                     return Err(format!("a cache finds chunk {chunk} in pack {pack} wrongly"));
                 }
-                found += 1;
             }
         }
-        match found >= known.len() {
-            true => Ok(()),
-            false => Err(format!("a cache knows {} packs and finds {found} chunks", known.len())),
-        }
+        Ok(())
     }
 
     /// What nobody needs, and what is left of what is over; nothing once all is done.
@@ -304,7 +301,8 @@ impl Oracle {
         let mut left = Vec::new();
         let needs: HashSet<ChunkId> =
             self.live().flat_map(|(_, known)| known.needs.iter().copied()).collect();
-        for (id, held) in &self.packs {
+        for id in &self.whole {
+            let held = &self.packs[id];
             let unneeded = held.iter().filter(|frame| frame.is_disjoint(&needs)).count();
             if unneeded > 0 {
                 left.push(format!("pack {} holds {unneeded} frames nobody needs", id.short()));
@@ -318,7 +316,7 @@ impl Oracle {
         };
         for pack in listed(ObjectKind::Pack) {
             if let Parsed::Pack(id) = pack.name.parsed()
-                && !self.packs.contains_key(&id)
+                && !self.whole.contains(&id)
             {
                 left.push(format!("pack {} is there in part", id.short()));
             }

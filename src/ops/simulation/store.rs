@@ -139,7 +139,7 @@ impl Client {
         let step = baton.pass(self.me);
         self.world.apply_due(step);
         let is_last = self.left.fetch_sub(1, Ordering::Relaxed) == 1;
-        let mut fate = baton.dice(|dice| self.fate(dice));
+        let mut fate = baton.dice(|dice| self.fate(at, dice));
         if is_last {
             self.is_dead.store(true, Ordering::Relaxed);
             fate = match baton.dice(|dice| dice.below(3)) {
@@ -169,8 +169,10 @@ impl Client {
         })
     }
 
-    fn fate(&self, dice: &mut super::baton::Dice) -> Fate {
+    fn fate(&self, at: &At, dice: &mut super::baton::Dice) -> Fate {
         let Faults { lost, unheard, late, refused, flipped, full, torn } = self.treatment.faults;
+        let is_pack = matches!(&at.what, What::Object(name) if name.kind() == ObjectKind::Pack);
+        let torn = if is_pack && at.verb == Verb::Put { torn } else { 0 };
         let mut number = dice.below(1000);
         for (rate, fate) in [
             (lost, Fate::Lost),
@@ -207,13 +209,10 @@ impl Client {
             Fate::Full if is_put => {
                 Err(BackendError::Full { at: Box::new(at.clone()), source: None })
             }
-            Fate::Torn => match effect {
-                Effect::Put(name, bytes) if name.kind() == ObjectKind::Pack => {
-                    self.world.tear(name, &bytes);
-                    Err(offline(at))
-                }
-                effect => Ok(self.world.apply(effect)),
-            },
+            Fate::Torn => {
+                self.world.tear(effect);
+                Err(offline(at))
+            }
             _ => Ok(self.world.apply(effect)),
         }
     }

@@ -82,7 +82,8 @@ impl World {
     }
 
     /// Stores an object in part.
-    pub(super) fn tear(&self, name: ObjectName, bytes: &Bytes) {
+    pub(super) fn tear(&self, effect: Effect) {
+        let Effect::Put(name, bytes) = effect else { unreachable!("only what is stored is torn") };
         let len = self.baton.dice(|dice| dice.below(bytes.len() as u64)) as usize;
         self.torn.lock().expect("not poisoned").insert(name.as_str().to_owned());
         self.apply(Effect::Put(name, bytes.slice(..len)));
