@@ -207,6 +207,9 @@ class Kopia(Tool):
             "KOPIA_CHECK_FOR_UPDATES": "false",
         }
 
+    # What it restores is named by what was backed up.
+    source = None
+
     def kopia(self, *words):
         return [self.program, "--no-progress", *words]
 

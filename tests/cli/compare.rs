@@ -10,12 +10,16 @@ use crate::world::{Answer, PROGRAM, World, has, json_lines, skip};
 
 const PEERS: [&str; 4] = ["restic", "borg", "rustic", "bupstash"];
 
-fn compare(world: &World, arguments: &[&str]) -> Answer {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/compare");
+fn bench(name: &str, world: &World, arguments: &[&str]) -> Answer {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches").join(name);
     let mut command = Command::new("python3");
     command.arg(script).args(arguments);
     world.dress(&mut command);
     Answer::of(command.output().unwrap())
+}
+
+fn compare(world: &World, arguments: &[&str]) -> Answer {
+    bench("compare", world, arguments)
 }
 
 /// What a run records in which every tool needs `peer` seconds for each step and Parados half.
@@ -73,6 +77,21 @@ fn a_comparison_without_peers_measures_but_gives_no_verdict() {
     assert!(records[1..].iter().all(|r| r["exit"] == 0 && r["cpu"].as_f64().unwrap() > 0.0));
     let restores: Vec<&Value> = records.iter().filter(|r| r["step"] == "restore").collect();
     assert!(restores.iter().all(|r| r["same"] == true), "{restores:?}");
+    assert_eq!(fs::read_dir(world.at("work")).unwrap().count(), 0, "it clears its traces");
+}
+
+#[test]
+fn forgetting_beside_nobody_is_measured_without_a_verdict() {
+    if !has("python3") {
+        return skip("forgetting_beside_nobody_is_measured_without_a_verdict", "no python3");
+    }
+    let world = World::new();
+    let made = ["--data", "trees", "--scale", "0.001", "--snapshots", "4", "--tools", "parados"];
+    let answer =
+        bench("hourly", &world, &[&made[..], &["--work", "work", "--parados", PROGRAM]].concat());
+    assert_eq!(answer.code, 3, "{}{}", answer.out, answer.err);
+    assert!(answer.out.contains("- 4 snapshots, 2 forgotten, scale 0.001"), "{}", answer.out);
+    assert!(answer.out.contains("\n| parados | "), "{}", answer.out);
     assert_eq!(fs::read_dir(world.at("work")).unwrap().count(), 0, "it clears its traces");
 }
 
