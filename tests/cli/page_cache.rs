@@ -109,3 +109,19 @@ fn a_backup_throws_nothing_out_of_the_page_cache() {
     assert!(lost.is_empty(), "{lost:#?}");
     skip(test, "the system takes pages back of its own accord");
 }
+
+/// Two thirds of it at least: what is written last is left to the sync at the end.
+#[test]
+fn a_large_file_that_was_restored_leaves_the_page_cache() {
+    let test = "a_large_file_that_was_restored_leaves_the_page_cache";
+    if !has("fincore") {
+        return skip(test, "no program `fincore`");
+    }
+    let world = World::with_repository();
+    let len = 160 << 20;
+    let source = world.write("source/large", noise(1, len));
+    world.ok(&["backup", "source"]);
+    world.ok(&["restore", "latest", "--target", "back"]);
+    let pages = cached_pages(&world.at("back").join(source.strip_prefix("/").unwrap()));
+    assert!(pages * PAGE_LEN <= len as u64 / 3, "{pages} pages are still there");
+}

@@ -33,6 +33,9 @@ const KEPT_COUNT: usize = 8;
 /// Prunes after which nothing is left that nobody needs.
 const LAST_PRUNE_COUNT: usize = 3;
 
+/// Deletes all it can, at once.
+const PRUNE: [&str; 6] = ["prune", "--grace", "0", "--max-unused", "0", "--json"];
+
 type Tree = BTreeMap<PathBuf, String>;
 
 /// Snapshots that were acknowledged and are not to be forgotten.
@@ -74,8 +77,8 @@ struct Scene {
 struct Actor<'a> {
     scene: &'a Scene,
     dice: Dice,
-    /// Arguments that name its host and its cache.
-    identity: Vec<String>,
+    /// Arguments that name its cache.
+    cache: [String; 2],
     /// How long its processes take when nobody kills them, by command.
     pace: BTreeMap<String, Duration>,
 }
@@ -90,19 +93,17 @@ impl Scene {
     }
 
     fn actor(&self, number: usize) -> Actor<'_> {
-        // Two of a host share a cache, the others have one each.
-        let cache = format!("cache-{}", number.saturating_sub(1));
-        let identity = vec!["--cache-dir".to_owned(), cache];
-        Actor { scene: self, dice: Dice::new(number as u64), identity, pace: BTreeMap::new() }
+        // The first two share a cache, the others have one each.
+        let cache = ["--cache-dir".to_owned(), format!("cache-{}", number.saturating_sub(1))];
+        Actor { scene: self, dice: Dice::new(number as u64), cache, pace: BTreeMap::new() }
     }
 
     /// What must hold when nobody runs any more.
     fn inspect(&self) {
-        let prune = ["prune", "--grace", "0", "--max-unused", "0", "--json"];
         for _ in 0..LAST_PRUNE_COUNT {
-            self.world.ok(&prune);
+            self.world.ok(&PRUNE);
         }
-        let last = self.world.ok(&prune).json().pop().unwrap();
+        let last = self.world.ok(&PRUNE).json().pop().unwrap();
         assert_eq!(last["packs_deleted"], 0, "{last}");
         let checked = self.world.ok(&["check", "--read-data"]);
         assert!(checked.out.contains("no errors were found"), "{}{}", checked.out, checked.err);
@@ -133,9 +134,7 @@ impl Actor<'_> {
             Some(usual) if self.dice.falls(KILLED) => usual.mul_f64(self.dice.throw()),
             _ => Duration::MAX,
         };
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        let mut child =
-            self.scene.world.command(&[words, self.identity.clone()].concat()).spawn().unwrap();
+        let mut child = self.scene.world.command(words).args(&self.cache).spawn().unwrap();
         let started = Instant::now();
         while child.try_wait().unwrap().is_none() && started.elapsed() < moment {
             thread::sleep(Duration::from_millis(1));
@@ -193,8 +192,7 @@ impl Actor<'_> {
     }
 
     fn prune(&mut self) {
-        let words = ["prune", "--grace", "0", "--max-unused", "0", "--json"];
-        let Some(answer) = self.run(&words) else { return };
+        let Some(answer) = self.run(&PRUNE) else { return };
         assert_eq!(answer.code, 0, "prune: {}{}", answer.out, answer.err);
         // Notices come before the result.
         let result = answer.json().pop().unwrap();

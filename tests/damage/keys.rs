@@ -18,7 +18,8 @@ use parados::seal::slot::{self, Secret};
 
 use crate::world::{Case, Operation, World, secret, spare};
 
-/// A refusal that derives nothing takes no longer.
+/// A refusal that derives nothing takes no longer, on a busy machine either; what these costs ask for
+/// takes minutes.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 fn stranger() -> Secret {

@@ -30,7 +30,8 @@ use parados::seal::slot::Secret;
 use parados::target;
 use tempfile::TempDir;
 
-/// Longest that one operation on a repository of this size may take.
+/// Longest that one operation on a repository of this size may take; others keep the machine busy,
+/// and what has no bound takes hours.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Memory that an operation is given.
 const MEMORY: u64 = 256 << 20;
