@@ -100,7 +100,7 @@ pub(super) struct Actor {
     pub(super) treatment: Treatment,
     /// Where its files are.
     pub(super) dir: PathBuf,
-    cache: Kept,
+    pub(super) cache: Kept,
     tree: Tree,
     /// The last snapshot that it made.
     newest: Option<SessionId>,

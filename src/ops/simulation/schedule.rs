@@ -259,6 +259,22 @@ impl Stage {
         (world.violation(), killed > 0)
     }
 
+    /// What is said of a cache in the store that it is of, and in one that never held what it knows.
+    pub(super) fn stray_cache(&self) -> [Option<String>; 2] {
+        let [own, other] = [(); 2].map(|()| World::new(Baton::new(0, 1), &ORIGIN, false));
+        let mut actor = Actor::new(0, Arc::clone(&own), CALM, self.fresh_dir(0));
+        self.pools[0].install(|| {
+            actor.enter(0);
+            own.baton.start(0);
+            // The second one takes in what the first one has stored.
+            actor.back_up();
+            actor.back_up();
+            simulated::leave();
+        });
+        other.compare_cache(actor.cache.index());
+        [own.violation(), other.violation()]
+    }
+
     fn fresh_dir(&self, me: usize) -> PathBuf {
         let dir = self.dir.join(me.to_string());
         drop(std::fs::remove_dir_all(&dir));

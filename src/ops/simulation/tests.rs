@@ -88,6 +88,14 @@ fn a_seed_goes_the_same_way_twice() {
     }
 }
 
+#[test]
+fn a_cache_that_says_what_never_was_is_noticed() {
+    let dir = scratch();
+    let [own, other] = Stage::new(dir.path()).stray_cache();
+    assert_eq!(own, None);
+    assert!(other.is_some_and(|what| what.contains("which nobody wrote")));
+}
+
 /// What a schedule is like that shows what a rule is for.
 #[derive(Clone, Copy, Debug)]
 enum Way {
