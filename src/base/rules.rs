@@ -41,6 +41,8 @@ pub enum Rule {
     RootsAgain,
     /// A prune that finds a later round leaves its own to others.
     LaterRound,
+    /// Of a session without decision only what is gone for certain is passed over.
+    Gone,
     /// Of several copies among the candidates one stays.
     LastCopy,
     /// A pack that no segment names goes only after its header was read.
@@ -53,7 +55,7 @@ pub enum Rule {
 
 /// All of them.
 #[cfg(test)]
-pub(crate) const ALL: [Rule; 22] = [
+pub(crate) const ALL: [Rule; 23] = [
     Rule::ListedPacks,
     Rule::BeginMarker,
     Rule::PendingRoot,
@@ -72,6 +74,7 @@ pub(crate) const ALL: [Rule; 22] = [
     Rule::NothingLeft,
     Rule::RootsAgain,
     Rule::LaterRound,
+    Rule::Gone,
     Rule::LastCopy,
     Rule::HeaderRead,
     Rule::OneDecision,

@@ -1,12 +1,13 @@
 //! Finds every chunk that something kept needs, with each node looked at once.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::path::PathBuf;
 
 use super::Run;
 use super::remembered::Remembered;
 use super::sorted::SortedIds;
+use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, Error, ErrorKind, Result};
 use crate::format::entry::TreeRef;
 use crate::format::list::ChunkList;
@@ -14,6 +15,7 @@ use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::tree::Node;
 use crate::format::{FrameKind, ObjectKind, ObjectName};
+use crate::repo::chunks::CloseLook;
 use crate::repo::list::read_page;
 use crate::repo::reader::{Reader, damaged_chunk};
 use crate::repo::snapshots::read_decision;
@@ -21,6 +23,8 @@ use crate::repo::snapshots::read_decision;
 /// Parts of `--max-memory` for ids that wait to be sorted, and for nodes that were looked at.
 const SORTED_SHARE: u64 = 4;
 const WALKED_SHARE: u64 = 4;
+/// Times that packs are looked at again because one was deleted meanwhile.
+const LOOK_COUNT_MAX: usize = 10;
 
 /// What is needed.
 pub(super) struct Marks {
@@ -50,22 +54,25 @@ impl Marks {
     /// Adds all that the roots lead to which were not followed yet.
     ///
     /// A session of which nothing was decided may have lost what it relied on to a prune; it finds
-    /// that out before it could commit. What is missing of its root is passed over.
+    /// that out before it could commit. What is gone of its root is passed over.
     ///
     /// # Errors
-    /// When a node of a snapshot cannot be read: what it leads to is not known.
+    /// When a node of a snapshot cannot be read, or one that is there of a root: what it leads to is
+    /// not known.
     pub(super) fn follow(
         &mut self,
         reader: &Reader<'_>,
         roots: &[(ObjectName, Snapshot)],
         run: &Run<'_>,
     ) -> Result<()> {
+        let close_look = RefCell::new(None);
         for (name, snapshot) in roots {
             if self.roots.contains(name) {
                 continue;
             }
             let is_pending = name.kind() == ObjectKind::Session;
-            let walk = Walk { reader, run, is_pending, has_passed_over: Cell::new(false) };
+            let has_passed_over = Cell::new(false);
+            let walk = Walk { reader, run, is_pending, has_passed_over, close_look: &close_look };
             for component in &snapshot.components {
                 self.trees(&walk, component.root).map_err(|error| unknown(name, error))?;
             }
@@ -104,7 +111,7 @@ impl Marks {
                 let raw = walk.reader.chunk(FrameKind::Metadata, &id)?;
                 Node::decode(&raw, level).map_err(|error| damaged_chunk(&id, error))
             };
-            match walk.unless_pending(read())? {
+            match walk.unless_gone(&id, read)? {
                 None => continue,
                 Some(Node::Branch(_, children)) => {
                     open.extend(children.iter().rev().map(|child| (child.id, level - 1)));
@@ -136,7 +143,7 @@ impl Marks {
             next = None;
             while let (None, Some((piece, level))) = (&next, open.pop()) {
                 walk.run.cancel.check()?;
-                next = walk.unless_pending(read_page(walk.reader, &piece, level))?;
+                next = walk.unless_gone(&piece.id, || read_page(walk.reader, &piece, level))?;
                 if next.is_some() {
                     self.walked.insert(piece.id, ());
                 }
@@ -154,21 +161,45 @@ struct Walk<'a> {
     is_pending: bool,
     /// Whether something of it was missing.
     has_passed_over: Cell<bool>,
+    /// Taken when something of a root could not be read; the roots were found before.
+    close_look: &'a RefCell<Option<CloseLook>>,
 }
 
 impl Walk<'_> {
-    fn unless_pending<T>(&self, read: Result<T>) -> Result<Option<T>> {
-        match read {
-            Err(error)
-                if self.is_pending
-                    && matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged) =>
-            {
-                self.has_passed_over.set(true);
-                Ok(None)
+    /// Reads what `id` names; `None` if it is gone and its session was not decided. That it cannot
+    /// be read is not enough: the next time it can, the session knows nothing of that, and what
+    /// lies below would be deleted.
+    fn unless_gone<T>(&self, id: &ChunkId, read: impl Fn() -> Result<T>) -> Result<Option<T>> {
+        for attempt in 0.. {
+            let error = match read() {
+                Err(error) if self.is_pending && is_lost(&error) => error,
+                read => return read.map(Some),
+            };
+            if !keeps(Rule::Gone) {
+                break;
             }
-            read => read.map(Some),
+            let chunks = self.reader.chunks();
+            let mut look = self.close_look.borrow_mut();
+            match &*look {
+                Some(taken) if attempt > 0 && taken.is_gone(chunks, id)? => break,
+                // It was deleted after that look, or something keeps it from being read.
+                Some(_) if attempt > 0 => match error.kind {
+                    ErrorKind::NotFound if attempt < LOOK_COUNT_MAX => {
+                        *look = Some(chunks.look_closely()?);
+                    }
+                    _ => return Err(error),
+                },
+                Some(_) => {}
+                None => *look = Some(chunks.look_closely()?),
+            }
         }
+        self.has_passed_over.set(true);
+        Ok(None)
     }
+}
+
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged)
 }
 
 fn unknown(name: &ObjectName, error: Error) -> Error {

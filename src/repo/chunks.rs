@@ -84,6 +84,26 @@ struct Party<'l> {
     is_believed: bool,
 }
 
+/// Which packs are there, looked at closely enough to call a chunk gone.
+#[derive(Debug)]
+pub struct CloseLook {
+    listed: HashSet<PackId>,
+    /// It is known of each of them what it holds.
+    is_complete: bool,
+}
+
+impl CloseLook {
+    /// Whether a chunk is gone for certain. It is not when a pack that may hold it is there, though
+    /// it cannot be read: that may pass.
+    ///
+    /// # Errors
+    /// When the index fails twice.
+    pub fn is_gone(&self, chunks: &Chunks, id: &ChunkId) -> Result<bool> {
+        let copies = chunks.locate(&[*id])?.pop().unwrap_or_default();
+        Ok(self.is_complete && !copies.iter().any(|copy| self.listed.contains(&copy.pack.id)))
+    }
+}
+
 /// A copy of a chunk, with how to read it.
 #[derive(Clone, Debug)]
 pub struct Located {
@@ -159,20 +179,9 @@ impl Chunks {
         if inner.has_adopted {
             return Ok(());
         }
-        let unindexed = self.compare(&inner)?.unindexed;
+        let unindexed = self.compare(&inner, self.listed_packs()?)?.unindexed;
         inner.has_adopted = true;
-        for batch in unindexed.chunks(FETCH_COUNT) {
-            let mut segments = Vec::new();
-            for result in adopt::adopt(&self.repository, batch) {
-                match result {
-                    Ok(adopted) => segments.push(adopted),
-                    Err(error) => self.problems().push(error),
-                }
-            }
-            let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
-            let refused = inner.cache.index().apply_many(&borrowed)?;
-            self.problems().extend(refused.into_iter().map(|refused| refused.error));
-        }
+        self.adopt_packs(&inner, &unindexed)?;
         if !unindexed.is_empty() {
             let count = unindexed.len();
             self.notices().push(Notice(format!(
@@ -180,6 +189,48 @@ impl Chunks {
             )));
         }
         Ok(())
+    }
+
+    /// Takes in what the headers of `packs` say; whether each says something.
+    fn adopt_packs(&self, inner: &Inner, packs: &[(PackId, u64)]) -> Result<bool> {
+        let mut are_all = true;
+        for batch in packs.chunks(FETCH_COUNT) {
+            let mut segments = Vec::new();
+            for result in adopt::adopt(&self.repository, batch) {
+                match result {
+                    Ok(adopted) => segments.push(adopted),
+                    Err(error) => {
+                        are_all = false;
+                        self.problems().push(error);
+                    }
+                }
+            }
+            let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
+            let refused = inner.cache.index().apply_many(&borrowed)?;
+            are_all &= refused.is_empty();
+            self.problems().extend(refused.into_iter().map(|refused| refused.error));
+        }
+        Ok(are_all)
+    }
+
+    /// Lists segments and packs again, and has packs that no segment names say themselves what they
+    /// hold: what is in none of them then is gone.
+    ///
+    /// # Errors
+    /// When they cannot be listed, or the index fails.
+    pub fn look_closely(&self) -> Result<CloseLook> {
+        self.refresh()?;
+        let inner = self.inner.write().expect("no thread panics while it holds the lock");
+        let listing = self.listed_packs()?;
+        let listed = listing.iter().map(|(id, _)| *id).collect();
+        let mut unknown = Vec::new();
+        for pack in self.compare(&inner, listing)?.unindexed {
+            if inner.cache.index().pack_no(&pack.0)?.is_none() {
+                unknown.push(pack);
+            }
+        }
+        let is_complete = self.adopt_packs(&inner, &unknown)?;
+        Ok(CloseLook { listed, is_complete })
     }
 
     /// Whether the headers of packs had to be read to find what somebody asked for.
@@ -634,8 +685,7 @@ impl Chunks {
     }
 
     /// Compares the packs that are listed with those that listed segments name.
-    fn compare(&self, inner: &Inner) -> Result<Alive> {
-        let listing = self.listed_packs()?;
+    fn compare(&self, inner: &Inner, listing: Vec<(PackId, u64)>) -> Result<Alive> {
         Alive::new(inner.cache.index(), listing.into_iter(), &inner.segments)
     }
 

@@ -17,6 +17,7 @@ pub const MIXED: Chances = Chances {
     goes_on: 600,
     hide: 1,
     unfound: 0,
+    misread: 0,
     damage: 0,
     lose: 0,
     fence: 200,
@@ -89,6 +90,13 @@ pub const FORGETFUL: Chances = Chances {
 /// The store does not find, now and then, what it has listed.
 pub const FLAKY: Chances = Chances { unfound: 20, ..MIXED };
 
+/// What is read is now and then not what is stored. Nobody restores: that would fail.
+pub const NOISY: Chances = Chances {
+    misread: 40,
+    mix: Mix { backup: 45, unforget: 6, forget: 14, prune: 35, restore: 0 },
+    ..MIXED
+};
+
 /// Packs lose their ends.
 pub const DAMAGED: Chances = Chances { hide: 0, damage: 4, ..MIXED };
 
@@ -102,9 +110,10 @@ pub const LOSSY: Chances = Chances {
 };
 
 /// All kinds, each with its share of a hundred schedules.
-pub const ALL: [(&str, Chances, u64); 7] = [
-    ("mixed", MIXED, 72),
+pub const ALL: [(&str, Chances, u64); 8] = [
+    ("mixed", MIXED, 69),
     ("flaky", FLAKY, 3),
+    ("noisy", NOISY, 3),
     ("damaged", DAMAGED, 10),
     ("lossy", LOSSY, 9),
     ("sleepy", SLEEPY, 2),

@@ -125,6 +125,15 @@ impl Client {
         found
     }
 
+    /// Whether what was just read of a pack is not what it says.
+    pub fn misreads(&self) -> bool {
+        let mut world = self.world();
+        let misread = world.chances.misread;
+        let is_misread = world.random.per_mille(misread);
+        world.counts.misread += u64::from(is_misread);
+        is_misread
+    }
+
     /// What a record of a round says.
     pub async fn round(&self, number: u16, step: Step) -> Option<Set> {
         if step == Step::Doomed {

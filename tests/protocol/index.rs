@@ -157,6 +157,22 @@ impl Index {
         Ok(())
     }
 
+    /// Lists segments and packs again, and has packs that no segment names say what they hold.
+    pub async fn look_closely(&mut self, client: &Client) -> Run<CloseLook> {
+        self.refresh(client).await?;
+        let listed = client.list(Kind::Packs).await;
+        let mut is_complete = true;
+        for pack in (listed - self.known).iter() {
+            let found = client.get(Name::Pack(pack)).await;
+            if found == Some(Value::Whole) && !client.misreads() {
+                self.known.insert(pack);
+            } else {
+                is_complete = false;
+            }
+        }
+        Ok(CloseLook { listed, is_complete })
+    }
+
     /// Takes in what the headers of packs say that no segment names, once.
     async fn adopt(&mut self, client: &Client) {
         if std::mem::replace(&mut self.has_adopted, true) {
@@ -164,10 +180,25 @@ impl Index {
         }
         let listed = client.list(Kind::Packs).await;
         for pack in (listed - self.known).iter() {
-            if client.get(Name::Pack(pack)).await == Some(Value::Whole) {
+            let found = client.get(Name::Pack(pack)).await;
+            if found == Some(Value::Whole) && !client.misreads() {
                 self.known.insert(pack);
             }
         }
+    }
+}
+
+/// Which packs are there, looked at closely enough to call a chunk gone.
+pub struct CloseLook {
+    listed: Set,
+    /// It is known of each of them what it holds.
+    is_complete: bool,
+}
+
+impl CloseLook {
+    /// Whether a chunk is gone for certain.
+    pub fn is_gone(&self, client: &Client, index: &Index, chunk: Chunks) -> bool {
+        self.is_complete && !index.locate(client, chunk).meets(&self.listed)
     }
 }
 
@@ -214,6 +245,7 @@ impl Reader {
     async fn read_any(&mut self, client: &Client, copies: Set) -> bool {
         for pack in (copies - self.missing).iter() {
             match client.get(Name::Pack(pack)).await {
+                Some(Value::Whole) if client.misreads() => {}
                 Some(Value::Whole) => return true,
                 Some(_) => {}
                 None => self.missing.insert(pack),

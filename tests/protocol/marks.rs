@@ -1,10 +1,13 @@
 //! What is needed, as `ops::prune::mark` finds it.
 
 use crate::client::{Client, Run};
-use crate::index::{Index, Reader};
+use crate::index::{CloseLook, Index, Reader};
 use crate::roots::Live;
 use crate::rules::Rule;
 use crate::world::{Body, Chunks, Name, Value, contents, node};
+
+/// Times that packs are looked at again because one was deleted meanwhile.
+const LOOK_COUNT_MAX: usize = 10;
 
 /// What roots lead to.
 #[derive(Default)]
@@ -18,13 +21,14 @@ pub struct Marks {
 
 impl Marks {
     /// Adds what roots lead to that were not followed yet; whether all was read that must be. What
-    /// is missing of a session of which nothing was decided is passed over.
+    /// is gone of a session of which nothing was decided is passed over.
     pub async fn follow(
         &mut self,
         client: &Client,
         index: &mut Index,
         roots: &[(Live, Body)],
     ) -> Run<bool> {
+        let mut close_look = None;
         for (live, body) in roots {
             if self.followed.contains(live) {
                 continue;
@@ -34,18 +38,58 @@ impl Marks {
                 if self.walked & node(directory) != 0 {
                     continue;
                 }
-                if self.reader.read(client, index, node(directory)).await? {
-                    self.walked |= node(directory);
-                    self.needed |= contents(directory);
-                } else if must_be_read(client, live).await {
-                    client.tell(|| format!("cannot read what {live:?} needs"));
-                    return Ok(false);
+                match self.read(client, index, live, node(directory), &mut close_look).await? {
+                    Found::Read => {
+                        self.walked |= node(directory);
+                        self.needed |= contents(directory);
+                    }
+                    Found::Gone if !must_be_read(client, live).await => {}
+                    _ => {
+                        client.tell(|| format!("cannot read what {live:?} needs"));
+                        return Ok(false);
+                    }
                 }
             }
             self.followed.push(*live);
         }
         Ok(true)
     }
+
+    async fn read(
+        &mut self,
+        client: &Client,
+        index: &mut Index,
+        live: &Live,
+        chunk: Chunks,
+        close_look: &mut Option<CloseLook>,
+    ) -> Run<Found> {
+        for attempt in 0..LOOK_COUNT_MAX {
+            if self.reader.read(client, index, chunk).await? {
+                return Ok(Found::Read);
+            }
+            if matches!(live, Live::Snapshot(_)) || !client.keeps(Rule::PassOverGone) {
+                return Ok(Found::Gone);
+            }
+            match close_look {
+                Some(look) if attempt > 0 && look.is_gone(client, index, chunk) => {
+                    return Ok(Found::Gone);
+                }
+                Some(_) if attempt == 0 => {}
+                // It was deleted after that look, or something keeps it from being read.
+                _ => *close_look = Some(index.look_closely(client).await?),
+            }
+        }
+        Ok(Found::Unread)
+    }
+}
+
+/// What came of reading a node.
+enum Found {
+    Read,
+    /// No pack has it, or it is of a snapshot, where that does not matter.
+    Gone,
+    /// A pack may have it.
+    Unread,
 }
 
 /// Whether nothing may be missing: of a snapshot, also of one that was committed meanwhile.

@@ -2,7 +2,7 @@
 //!
 //! What each of them loses, and how, is told in `docs/protocol.md`.
 
-use crate::chances::{DAMAGED, FLAKY, FORGETFUL, LOSSY, MIXED, SLEEPY, SLOW_LISTINGS};
+use crate::chances::{DAMAGED, FLAKY, FORGETFUL, LOSSY, MIXED, NOISY, SLEEPY, SLOW_LISTINGS};
 use crate::rules::Rule;
 use crate::world::Chances;
 
@@ -27,13 +27,13 @@ const FAULTY: Chances = Chances { fault: 80, late: 500, step_count: 900, ..MIXED
 const FAULTY_SLEEPY: Chances = Chances { fault: 60, ..SLEEPY };
 const SLOW_READS: Chances = Chances { reading: 600, ..MIXED };
 /// All that die.
-pub const ALL: [Mutant; 35] = [
+pub const ALL: [Mutant; 36] = [
     // Writing.
     mutant!("begin-unheeded", [HeedBegin], MIXED, 1),
     mutant!("no-second-look", [LookAgain], MIXED, 0),
     mutant!("rounds-uncounted", [CountRounds], MIXED, 86),
-    mutant!("view-with-holes", [RestartView, StableGenerations], SLOW_LISTINGS, 723),
-    mutant!("generations-read-once", [StableGenerations], SLOW_LISTINGS, 1070),
+    mutant!("view-with-holes", [RestartView, StableGenerations], SLOW_LISTINGS, 114),
+    mutant!("generations-read-once", [StableGenerations], SLOW_LISTINGS, 1438),
     mutant!("packs-unlisted", [ListPacks], MIXED, 54),
     mutant!("length-unchecked", [CheckLength], DAMAGED, 0),
     mutant!("pack-put-again", [PutPackOnce], FAULTY, 7),
@@ -55,23 +55,24 @@ pub const ALL: [Mutant; 35] = [
     mutant!("own-doomed", [AgreeOnDoomed], MIXED, 43),
     mutant!("fence-without-abort", [FenceByAbort], MIXED, 22),
     mutant!("two-undecided", [OneUndecided], MIXED, 0),
-    mutant!("packs-left", [NoneLeft, DeleteOnceMore], FAULTY_SLEEPY, 237),
+    mutant!("packs-left", [NoneLeft, DeleteOnceMore], FAULTY_SLEEPY, 46),
     mutant!("deleted-once", [DeleteOnceMore], MIXED, 1),
-    mutant!("old-rounds-count", [TwoRoundsCount], SLEEPY, 5023),
-    mutant!("late-doom", [LookAfterDoom], SLEEPY, 125),
+    mutant!("old-rounds-count", [TwoRoundsCount], SLEEPY, 276),
+    mutant!("late-doom", [LookAfterDoom], SLEEPY, 71),
     mutant!("header-unread", [ReadHeader], LOSSY, 0),
     mutant!("last-copy", [KeepLastCopy], MIXED, 39),
     mutant!("only-copy", [KeepOnlyCopy], DAMAGED, 19850),
     mutant!("hidden-unmissed", [MissSeen], MIXED, 103),
     mutant!("listed-unfound", [MissListed], FLAKY, 90),
     mutant!("unread-passed-over", [StopAtUnread], DAMAGED, 19),
-    mutant!("pending-passed-over", [AskPendingAgain], DAMAGED, 7974),
+    mutant!("pending-passed-over", [AskPendingAgain, PassOverGone], DAMAGED, 7974),
+    mutant!("misread-passed-over", [PassOverGone], NOISY, 2722),
     // Reading.
     mutant!("lost-before-headers", [AdoptBeforeLost], LOSSY, 190),
 ];
 
 /// Rules that do not matter alone: another one does for them, or nothing has to.
-pub const SECOND_LINES: [(Rule, Chances); 10] = [
+pub const SECOND_LINES: [(Rule, Chances); 11] = [
     (Rule::LookAtAll, FORGETFUL),
     (Rule::RestartView, SLOW_LISTINGS),
     (Rule::ParentKept, SLEEPY),
@@ -81,5 +82,6 @@ pub const SECOND_LINES: [(Rule, Chances); 10] = [
     (Rule::IndexAfterRoots, MIXED),
     (Rule::NoneLeft, FAULTY_SLEEPY),
     (Rule::TwoRoundsCountInDecision, SLEEPY),
+    (Rule::AskPendingAgain, DAMAGED),
     (Rule::StableIndex, MIXED),
 ];

@@ -82,6 +82,8 @@ pub enum Rule {
     /// Of a session without decision only so much is passed over: that it has none is looked at
     /// anew. Open.
     AskPendingAgain,
+    /// Of a session without decision only what is gone for certain is passed over.
+    PassOverGone,
     /// The generations are listed again after they were read, until nothing has changed. Open.
     StableGenerations,
     /// Headers of packs that no segment names are read before a chunk is called lost. Open.

@@ -296,6 +296,7 @@ impl Schedule {
             world.chances.reading = 0;
             world.chances.dwell = 0;
             world.chances.unfound = 0;
+            world.chances.misread = 0;
             world.stored.hidden = Default::default();
             while !world.ghosts.is_empty() {
                 let at = world.random.below(world.ghosts.len());

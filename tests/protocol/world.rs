@@ -171,6 +171,8 @@ pub struct Chances {
     pub hide: u32,
     /// The store does not find a snapshot that is asked for.
     pub unfound: u32,
+    /// What is read of a pack is not what it says, this time.
+    pub misread: u32,
     /// A pack loses its end, at each step.
     pub damage: u32,
     /// A segment is lost, at each step.

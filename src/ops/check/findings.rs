@@ -63,6 +63,13 @@ impl Findings {
         }
     }
 
+    /// Takes back what was found of an object if no path in a snapshot is affected; whether it was.
+    pub(super) fn take_back_unneeded(&mut self, name: &ObjectName) -> bool {
+        let object = format!("{} {name}", name.kind().noun());
+        let is_unneeded = self.0.get(&object).is_some_and(|found| found.affected.is_empty());
+        is_unneeded && self.0.remove(&object).is_some()
+    }
+
     pub(super) fn finish(self) -> Vec<Finding> {
         let mut all: Vec<Finding> = self.0.into_values().collect();
         for finding in &mut all {

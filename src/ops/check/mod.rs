@@ -134,13 +134,20 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let rounds = rounds::read(repository).unwrap_or_default();
     let doomed: HashSet<PackId> =
         rounds.into_iter().filter_map(|round| round.doomed).flatten().collect();
+    let mut gone = Vec::new();
     let missing = chunks.missing_packs().into_iter();
     for (id, listed_len) in missing.filter(|(id, len)| len.is_some() || !doomed.contains(id)) {
-        let message = match listed_len {
-            None => "it is missing".to_owned(),
-            Some(len) => format!("it has {len} bytes, which is not what was stored"),
-        };
-        findings.add(&ObjectName::pack(id), message);
+        let name = ObjectName::pack(id);
+        match listed_len {
+            None => {
+                findings.add(&name, "it is missing".to_owned());
+                gone.push(name);
+            }
+            Some(len) => {
+                let message = format!("it has {len} bytes, which is not what was stored");
+                findings.add(&name, message);
+            }
+        }
     }
     if !unindexed.is_empty() {
         report.notices.push(format!(
@@ -189,6 +196,13 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
         report.snapshot_count += 1;
     }
     report.chunk_count = walker.count();
+    // A run that slept while prune took its first packs still names them when it goes on.
+    let unneeded_count = gone.iter().filter(|name| findings.take_back_unneeded(name)).count();
+    if unneeded_count > 0 {
+        report.notices.push(format!(
+            "{unneeded_count} packs that index segments name are gone, and no snapshot needs them"
+        ));
+    }
     // Snapshots only hint at segments: one that is gone is no loss where others say the same.
     if chunks.has_adopted() {
         find_lost_segments(repository, &snapshots, chunks.superseded(), &mut findings)?;

@@ -209,6 +209,67 @@ fn a_session_that_is_not_over_keeps_what_it_stored_and_what_it_found() {
     assert_eq!(describe(&world.restored(committed.id)), describe(&world.source()));
 }
 
+/// That a node of its root cannot be read may pass, and then it commits.
+#[test]
+fn a_session_that_is_not_over_keeps_what_cannot_be_read_for_now() {
+    type Harm = fn(&mut Vec<u8>);
+    let flip: Harm = |bytes| bytes.iter_mut().for_each(|byte| *byte ^= 1);
+    let cut: Harm = |bytes| bytes.truncate(100);
+    for (kinds, harm) in [(&["packs"][..], flip), (&["packs"], cut), (&["packs", "index"], flip)] {
+        let world = World::new();
+        write(&world, 1);
+        world.backup();
+        let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
+        let session = Session::start(&world.repository).unwrap();
+        let root = session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
+        world.forget(&[snapshot.id]);
+        let objects: BTreeSet<PathBuf> =
+            kinds.iter().flat_map(|kind| world.objects_of(kind)).collect();
+        let good: Vec<Vec<u8>> = objects.iter().map(|path| fs::read(path).unwrap()).collect();
+        let overwrite = |path: &PathBuf, bytes: &[u8]| {
+            fs::remove_file(path).unwrap();
+            fs::write(path, bytes).unwrap();
+        };
+        for (path, bytes) in objects.iter().zip(&good) {
+            let mut bytes = bytes.clone();
+            harm(&mut bytes);
+            overwrite(path, &bytes);
+        }
+        let counts = Counts::default();
+        let mut options = world.prune_options();
+        options.cache_dir = None;
+        let error = prune(&world.repository, &options, &counts.run()).unwrap_err();
+        assert!(error.message.contains("it is not known what session root"), "{error}");
+        objects.iter().zip(&good).for_each(|(path, bytes)| overwrite(path, bytes));
+        let (chunks, _) = open_chunks(&world.repository, None, &counts.run()).unwrap();
+        chunks.list_packs(&HashSet::new()).unwrap();
+        let recheck = session.recheck(root, &|pack| chunks.is_alive(pack)).unwrap();
+        let crate::repo::session::Recheck::Sound(root) = recheck else {
+            panic!("nothing was doomed")
+        };
+        let committed = session.commit(root).unwrap();
+        assert_eq!(world.prune_with(|_| ()).deleted_packs, 0);
+        world.is_sound();
+        assert_eq!(describe(&world.restored(committed.id)), describe(&world.source()));
+    }
+}
+
+/// What is gone for good keeps nobody from pruning: its session finds out itself.
+#[test]
+fn what_is_gone_of_a_session_that_is_not_over_is_passed_over() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
+    let session = Session::start(&world.repository).unwrap();
+    session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
+    world.forget(&[snapshot.id]);
+    let packs = world.objects_of("packs");
+    packs.iter().for_each(|path| fs::remove_file(path).unwrap());
+    world.prune_with(|_| ());
+    assert_eq!(world.ids().len(), 0);
+}
+
 #[test]
 fn what_nobody_can_read_keeps_everything() {
     let world = World::new();

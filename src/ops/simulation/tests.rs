@@ -22,6 +22,9 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
+/// So many schedules that go wrong end the run: the others would say the same.
+const VIOLATION_COUNT_MAX: usize = 20;
+
 fn scratch() -> tempfile::TempDir {
     let builder = tempfile::Builder::new().prefix("parados-simulation-").to_owned();
     builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory")
@@ -40,10 +43,12 @@ fn no_schedule_loses_anything() {
         (number(FIRST_VARIABLE).unwrap_or(0), number(COUNT_VARIABLE).unwrap_or(COUNT));
     let next = AtomicU64::new(first);
     let total = Mutex::new((Tally::default(), 0, 0, 0));
+    let violations = Mutex::new(Vec::new());
     let started = Instant::now();
     std::thread::scope(|threads| {
         for worker in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            let (next, total, dir) = (&next, &total, dir.path().join(worker.to_string()));
+            let (next, total, violations) = (&next, &total, &violations);
+            let dir = dir.path().join(worker.to_string());
             threads.spawn(move || {
                 let stage = Stage::new(&dir);
                 loop {
@@ -53,8 +58,12 @@ fn no_schedule_loses_anything() {
                     }
                     let outcome = stage.play(seed, None, false);
                     if let Some(what) = outcome.violation {
-                        next.store(u64::MAX / 2, Ordering::Relaxed);
-                        panic!("{SEED_VARIABLE}={seed} repeats it: {what}");
+                        let mut violations = violations.lock().unwrap();
+                        violations.push(format!("{SEED_VARIABLE}={seed} repeats it: {what}"));
+                        if violations.len() >= VIOLATION_COUNT_MAX {
+                            next.store(u64::MAX / 2, Ordering::Relaxed);
+                        }
+                        continue;
                     }
                     let mut total = total.lock().unwrap();
                     total.0.add(&outcome.tally);
@@ -72,6 +81,8 @@ fn no_schedule_loses_anything() {
         started.elapsed().as_millis()
     );
     std::io::stdout().write_all(line.as_bytes()).unwrap();
+    let violations = violations.into_inner().unwrap();
+    assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[test]
@@ -120,7 +131,7 @@ impl Way {
 }
 
 /// Rules with a seed that goes wrong without them, and right with them.
-const NEEDED: [(Rule, Way, u64); 12] = [
+const NEEDED: [(Rule, Way, u64); 14] = [
     (Rule::ListedPacks, Way::Any, 5),
     (Rule::BeginMarker, Way::Any, 15),
     (Rule::PendingRoot, Way::Any, 248),
@@ -133,11 +144,13 @@ const NEEDED: [(Rule, Way, u64); 12] = [
     (Rule::Fence, Way::Any, 439),
     (Rule::OneRound, Way::Any, 8),
     (Rule::RootsAgain, Way::Any, 13),
+    (Rule::OneDecision, Way::PruneAsleep, 217),
+    (Rule::Gone, Way::Any, 25_176),
 ];
 
 /// Rules without which nothing has gone wrong in thousands of schedules: that takes more than these
 /// do, or there is a second line. `docs/protocol.md` says what each is for, and the model there shows it.
-const ONLY_IN_THE_MODEL: [Rule; 10] = [
+const ONLY_IN_THE_MODEL: [Rule; 9] = [
     Rule::ParentKept,
     Rule::ParentWhole,
     Rule::TombstonesFirst,
@@ -146,7 +159,6 @@ const ONLY_IN_THE_MODEL: [Rule; 10] = [
     Rule::LaterRound,
     Rule::LastCopy,
     Rule::HeaderRead,
-    Rule::OneDecision,
     Rule::TwoRounds,
 ];
 
