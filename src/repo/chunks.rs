@@ -84,6 +84,15 @@ struct Party<'l> {
     is_believed: bool,
 }
 
+/// What came of reading the headers of packs.
+#[derive(Default)]
+struct Adoption {
+    /// Some could not be read, or contradict what is known.
+    is_partial: bool,
+    /// Some were not there any more.
+    has_missed: bool,
+}
+
 /// Which packs are there, looked at closely enough to call a chunk gone.
 #[derive(Debug)]
 pub struct CloseLook {
@@ -191,26 +200,28 @@ impl Chunks {
         Ok(())
     }
 
-    /// Takes in what the headers of `packs` say; whether each says something.
-    fn adopt_packs(&self, inner: &Inner, packs: &[(PackId, u64)]) -> Result<bool> {
-        let mut are_all = true;
+    /// Takes in what the headers of `packs` say.
+    fn adopt_packs(&self, inner: &Inner, packs: &[(PackId, u64)]) -> Result<Adoption> {
+        let mut adoption = Adoption::default();
         for batch in packs.chunks(FETCH_COUNT) {
             let mut segments = Vec::new();
             for result in adopt::adopt(&self.repository, batch) {
                 match result {
                     Ok(adopted) => segments.push(adopted),
+                    // A prune deleted it since it was listed.
+                    Err(error) if error.kind == ErrorKind::NotFound => adoption.has_missed = true,
                     Err(error) => {
-                        are_all = false;
+                        adoption.is_partial = true;
                         self.problems().push(error);
                     }
                 }
             }
             let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
             let refused = inner.cache.index().apply_many(&borrowed)?;
-            are_all &= refused.is_empty();
+            adoption.is_partial |= !refused.is_empty();
             self.problems().extend(refused.into_iter().map(|refused| refused.error));
         }
-        Ok(are_all)
+        Ok(adoption)
     }
 
     /// Lists segments and packs again, and has packs that no segment names say themselves what they
@@ -221,16 +232,22 @@ impl Chunks {
     pub fn look_closely(&self) -> Result<CloseLook> {
         self.refresh()?;
         let inner = self.inner.write().expect("no thread panics while it holds the lock");
-        let listing = self.listed_packs()?;
-        let listed = listing.iter().map(|(id, _)| *id).collect();
-        let mut unknown = Vec::new();
-        for pack in self.compare(&inner, listing)?.unindexed {
-            if inner.cache.index().pack_no(&pack.0)?.is_none() {
-                unknown.push(pack);
+        let mut attempt = 1;
+        loop {
+            let listing = self.listed_packs()?;
+            let listed = listing.iter().map(|(id, _)| *id).collect();
+            let mut unknown = Vec::new();
+            for pack in self.compare(&inner, listing)?.unindexed {
+                if inner.cache.index().pack_no(&pack.0)?.is_none() {
+                    unknown.push(pack);
+                }
             }
+            let Adoption { is_partial, has_missed } = self.adopt_packs(&inner, &unknown)?;
+            if !has_missed || attempt == LIST_COUNT_MAX {
+                return Ok(CloseLook { listed, is_complete: !is_partial && !has_missed });
+            }
+            attempt += 1;
         }
-        let is_complete = self.adopt_packs(&inner, &unknown)?;
-        Ok(CloseLook { listed, is_complete })
     }
 
     /// Whether the headers of packs had to be read to find what somebody asked for.
