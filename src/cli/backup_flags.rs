@@ -4,6 +4,7 @@ use clap::ValueEnum;
 
 use super::environment::Environment;
 use super::identity;
+use super::pack_size::{pack_len, parse_pack_size};
 use crate::base::{Clock, Error, ErrorKind, Result, SystemClock, Timestamp};
 use crate::ops::backup::{LEVEL, READ_CONCURRENCY};
 use crate::source::Comparison;
@@ -61,9 +62,10 @@ pub(crate) struct BackupFlags {
     #[arg(long, value_enum, value_name = "MODE")]
     compression: Option<Compression>,
 
-    /// Understood in order to be refused with an explanation.
-    #[arg(long, hide = true, value_name = "SIZE")]
-    pack_size: Option<String>,
+    /// Length of full packs that this run makes, at most 128M; a number without unit is in MiB
+    /// [default: that of the repository] [env: PARADOS_PACK_SIZE]
+    #[arg(long, value_name = "SIZE", value_parser = parse_pack_size)]
+    pack_size: Option<u64>,
 }
 
 /// How hard to compress. What does not shrink is stored as it is in any case.
@@ -93,17 +95,12 @@ impl Compression {
 }
 
 impl BackupFlags {
-    /// Refuses what belongs elsewhere.
+    /// Length of full packs; nothing for that of the repository.
     ///
     /// # Errors
-    /// With the way out.
-    pub(crate) fn verify(&self) -> Result<()> {
-        if self.pack_size.is_none() {
-            return Ok(());
-        }
-        let message = "the pack size belongs to the repository: all its full packs have one length";
-        Err(Error::new(ErrorKind::Usage, message)
-            .hint("Choose it with `parados init --pack-size SIZE`."))
+    /// When no pack may have it.
+    pub(crate) fn pack_len(&self, environment: &Environment) -> Result<Option<u32>> {
+        pack_len(self.pack_size, environment)
     }
 
     /// The host that the snapshot is recorded under.
@@ -248,13 +245,5 @@ mod tests {
         assert_eq!(time("now"), Ok(None));
         assert_eq!(time("2012-11-01T22:08:41Z"), Ok(Some(Timestamp::new(1_351_807_721, 0))));
         assert_eq!(time("yesterday"), Err(ErrorKind::Usage));
-    }
-
-    #[test]
-    fn the_pack_size_is_refused_with_the_place_it_belongs_to() {
-        let error = flags(&["--pack-size", "64"]).verify().expect_err("it belongs to init");
-        assert_eq!(error.kind, ErrorKind::Usage);
-        assert!(error.hint.expect("a way out").contains("`parados init --pack-size"));
-        assert!(flags(&[]).verify().is_ok());
     }
 }

@@ -34,7 +34,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
         meaning: "as `--host`: what `backup` records; what `snapshots`, `ls` and `restore` look for",
     },
     Variable { name: "PARADOS_COMPRESSION", meaning: "as `backup --compression`" },
-    Variable { name: "PARADOS_PACK_SIZE", meaning: "as `init --pack-size`" },
+    Variable { name: "PARADOS_PACK_SIZE", meaning: "as `--pack-size` of `init` and `backup`" },
     Variable { name: "PARADOS_READ_CONCURRENCY", meaning: "as `backup --read-concurrency`" },
     Variable {
         name: "PARADOS_LOG",

@@ -22,6 +22,7 @@ mod limit_flags;
 mod list_file;
 mod log;
 mod manual;
+mod pack_size;
 mod password_command;
 mod restore_args;
 mod restore_selection;

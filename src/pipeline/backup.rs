@@ -70,6 +70,8 @@ pub struct Backup<'a> {
     pub next_epoch: u64,
     /// How much memory to use.
     pub plan: MemoryPlan,
+    /// Length of full packs in bytes.
+    pub pack_len: u32,
     /// zstd level for file content; without one it is stored as it is.
     pub level: Option<i32>,
     /// Files that are read at a time.
@@ -243,8 +245,7 @@ impl Stages<'_> {
 
     fn pack(&self, frames: &Receiver<FrameMessage>, packs: &Sender<FinishedPack>) {
         let job = self.job;
-        let pack_len = job.repository.config().pack_len;
-        pack::stage(job.session, pack_len, &job.plan, self.failure, frames, packs);
+        pack::stage(job.session, job.pack_len, &job.plan, self.failure, frames, packs);
     }
 
     fn index(&self, receipts: &Receiver<Stored<Pack>>) -> Outcome {

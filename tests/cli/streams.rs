@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::{Command, Stdio};
 
-use crate::world::{Answer, PROGRAM, World};
+use crate::world::{Answer, PROGRAM, World, look};
 
 #[test]
 fn a_command_is_stored_with_its_output_and_sees_no_secret() {
@@ -114,17 +114,31 @@ fn a_dry_run_and_an_unchanged_source_are_told_as_restic_tells_them() {
 }
 
 #[test]
-fn the_pack_size_is_chosen_once_and_in_mib_as_in_restic() {
+fn the_pack_size_is_in_mib_as_in_restic_and_a_run_may_choose_another() {
     let mut world = World::with_repository_at(None, &["--pack-size", "4"]);
     world.write("source/noise", crate::world::noise(1, 9 << 20));
     world.ok(&["backup", "source"]);
-    let packs = world.objects("packs");
-    let full = packs.iter().filter(|p| fs::metadata(p).unwrap().len() == 4 << 20).count();
-    assert_eq!(full, 2);
-    insta::assert_snapshot!(world.error(2, &["backup", "source", "--pack-size", "64"]), @r"
-    error: the pack size belongs to the repository: all its full packs have one length
-    hint: Choose it with `parados init --pack-size SIZE`.
-    ");
+    let full = |world: &World, len: u64| {
+        let packs = world.objects("packs");
+        packs.iter().filter(|p| fs::metadata(p).unwrap().len() == len).count()
+    };
+    assert_eq!(full(&world, 4 << 20), 2);
+    world.write("source/more", crate::world::noise(2, 9 << 20));
+    world.ok(&["backup", "source", "--pack-size", "2M"]);
+    assert_eq!((full(&world, 4 << 20), full(&world, 2 << 20)), (2, 4));
+    world.set("PARADOS_PACK_SIZE", "1");
+    world.write("source/again", crate::world::noise(3, 3 << 20));
+    world.ok(&["backup", "source"]);
+    assert!(full(&world, 1 << 20) >= 2);
+    let part = format!("latest:{}", world.at("source").display());
+    world.ok(&["restore", &part, "-t", "back"]);
+    assert_eq!(look(&world.at("back")), look(&world.at("source")));
+    world.ok(&["check", "--read-data"]);
+    // Packs wait in memory, so that larger ones need more of it.
+    let large = ["backup", "source", "--pack-size", "128", "--max-memory", "256M", "--force"];
+    assert!(world.error(2, &large).contains("--max-memory"));
     world.set("PARADOS_PACK_SIZE", "129");
-    assert!(world.error(2, &["init", "-r", "other"]).contains("could not use this pack size"));
+    for verb in [&["init", "-r", "other"][..], &["backup", "source"]] {
+        assert!(world.error(2, verb).contains("could not use this pack size"));
+    }
 }

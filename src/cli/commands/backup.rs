@@ -55,10 +55,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     let Args { flags, stream, .. } = args;
-    flags.verify()?;
     let environment = &context.environment;
     let (level, read_concurrency) =
         (flags.level(environment)?, flags.read_concurrency(environment)?);
+    let pack_len = flags.pack_len(environment)?;
     let (host, time) = (flags.host(environment)?, flags.time()?);
     let cwd = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let source = stream.stream(&args.sources, environment)?;
@@ -90,6 +90,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         skip_if_unchanged: flags.skip_if_unchanged,
         max_memory: context.settings.max_memory,
         level,
+        pack_len,
         read_concurrency,
         exclude: context.own_paths(&opened.repository),
         selection,

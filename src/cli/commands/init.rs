@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use crate::backend::{self, Backend};
-use crate::base::size;
 use crate::base::text::printable;
 use crate::base::{Error, ErrorKind, Result};
 use crate::cli::context::{Access, Context};
 use crate::cli::embedded::new_recovery_code;
 use crate::cli::exit::Outcome;
 use crate::cli::key_file;
+use crate::cli::pack_size::{pack_len, parse_pack_size};
 use crate::cli::secret::{self, Purpose, SecretSource};
 use crate::cli::ui::{json, text};
 use crate::format::{ObjectKind, Suite};
@@ -105,36 +105,9 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// A size as in restic, where it is a number of MiB, or with a unit.
-fn parse_pack_size(text: &str) -> Result<u64, String> {
-    match text.trim().parse::<u64>() {
-        Ok(mib) => Ok(mib.saturating_mul(size::MIB)),
-        Err(_) => size::parse(text),
-    }
-}
-
-fn pack_size(context: &Context, args: &Args) -> Result<u64> {
-    if let Some(len) = args.pack_size {
-        return Ok(len);
-    }
-    match context.environment.text("PARADOS_PACK_SIZE")? {
-        None => Ok(Creation::default().pack_len.into()),
-        Some(text) => parse_pack_size(&text).map_err(|why| {
-            Error::new(ErrorKind::Usage, format!("could not use PARADOS_PACK_SIZE: {why}"))
-        }),
-    }
-}
-
 fn creation(context: &Context, args: &Args) -> Result<Creation> {
-    let (least, most) = (crate::format::config::PACK_LEN_MIN, crate::format::config::PACK_LEN_MAX);
-    let pack_len = u32::try_from(pack_size(context, args)?)
-        .ok()
-        .filter(|len| (least..=most).contains(len))
-        .ok_or_else(|| {
-            let (least, most) = (size::human(least.into()), size::human(most.into()));
-            Error::new(ErrorKind::Usage, "could not use this pack size")
-                .hint(format!("It is between {least} and {most}."))
-        })?;
+    let pack_len = pack_len(args.pack_size, &context.environment)?;
+    let pack_len = pack_len.unwrap_or(Creation::default().pack_len);
     Ok(Creation { suite: args.cipher.suite(), pack_len, ..Creation::default() })
 }
 

@@ -50,7 +50,8 @@ impl Capture<'_> {
     /// Those of the pipeline, and options that make no sense for this repository.
     pub(super) fn run(&self, options: &Options, run: &Run<'_>) -> Result<Captured> {
         let config = self.repository.config();
-        let plan = MemoryPlan::new(options.max_memory, config.pack_len)?;
+        let pack_len = options.pack_len.unwrap_or(config.pack_len);
+        let plan = MemoryPlan::new(options.max_memory, pack_len)?;
         let is_local = self.repository.backend().location().scheme() == "local";
         let put_count = if is_local { PUT_COUNT_LOCAL } else { PUT_COUNT_REMOTE };
         let selector = Selector::new(&options.selection, self.source.devices());
@@ -71,6 +72,7 @@ impl Capture<'_> {
             counts_first: self.counts_first,
             next_epoch: self.next_epoch,
             plan,
+            pack_len,
             level: options.level,
             read_count: options.read_concurrency.max(1),
             put_count: put_count.min(plan.packs_in_flight),

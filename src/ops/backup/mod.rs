@@ -79,6 +79,8 @@ pub struct Options {
     pub max_memory: u64,
     /// zstd level for file content; without one it is stored as it is.
     pub level: Option<i32>,
+    /// Length of full packs in bytes, instead of what the config of the repository says.
+    pub pack_len: Option<u32>,
     /// Files that are read at a time.
     pub read_concurrency: usize,
     /// Left out of every source: repository, cache, key file.
@@ -113,6 +115,7 @@ impl Default for Options {
             skip_if_unchanged: false,
             max_memory: 512 * MIB,
             level: Some(LEVEL),
+            pack_len: None,
             read_concurrency: READ_CONCURRENCY,
             exclude: Vec::new(),
             selection: Selection::default(),
