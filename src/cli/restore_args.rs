@@ -33,6 +33,12 @@ pub(crate) struct RestoreArgs {
     /// Make holes of long runs of zeros, also where the source had none
     #[arg(long)]
     sparse: bool,
+
+    /// Write what differs into the files that are there, and build none anew beside its old one: for
+    /// files larger than the free space. A run that is stopped leaves such a file with old and new
+    /// parts, and the next one goes on with it
+    #[arg(long)]
+    in_place: bool,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
@@ -66,6 +72,7 @@ impl RestoreArgs {
             dry_run: self.dry_run,
             verify: self.verify,
             sparse: self.sparse,
+            in_place: self.in_place,
             select: None,
             tell,
             stays: Vec::new(),

@@ -15,6 +15,7 @@ use crate::format::entry::Entry;
 use crate::format::list::ChunkList;
 use crate::target::{
     Created, FileReader, FileWriter, Found, all_zero, create_file, create_file_beside,
+    open_file_in_place,
 };
 
 /// Zeros of this alignment in the file may become a hole: the blocks of most file systems.
@@ -27,6 +28,9 @@ const HOLE_LEN_MIN: u64 = 16 << 10;
 /// What is there already stays until the new file is whole; what both have in common is taken from
 /// there. A file of several chunks is written under a temporary name, so that a run that is killed
 /// leaves the old one or the new one, and the next run goes on with what was written.
+///
+/// In place, what differs is written into the file that is there. It stays whatever becomes of the
+/// run, and gets its time when all of it is there, so that no later run takes it for whole before.
 pub struct FilePlace {
     pub(super) parent: Arc<DirectoryPlace>,
     pub(super) entry: Entry,
@@ -42,7 +46,7 @@ pub struct FilePlace {
     same_until: AtomicU64,
     /// It counts as the same unread.
     is_trusted: AtomicBool,
-    /// The writer shares all blocks of the old file.
+    /// The writer has all content of the old file.
     shares_old: AtomicBool,
     /// What is where nothing was written need not be zeros.
     is_dirty: AtomicBool,
@@ -281,9 +285,12 @@ impl FilePlace {
             return None;
         }
         // One that is not finished is removed, and what it was to replace stays.
-        if self.is_broken.load(Ordering::Relaxed) || self.old_is_worth_more.load(Ordering::Relaxed)
-        {
+        let is_whole = !self.old_is_worth_more.load(Ordering::Relaxed);
+        if self.is_broken.load(Ordering::Relaxed) || !(is_whole || self.is_in_place()) {
             return None;
+        }
+        if !is_whole {
+            self.entry.mtime = None;
         }
         let is_kept = self.is_kept();
         let created = match self.conclude(is_kept, reports) {
@@ -358,15 +365,16 @@ impl FilePlace {
             if self.writer(reports).is_none() {
                 return Ok(None);
             }
-            if self.old().is_some_and(|old| !old.is_as_before()) {
+            if !self.is_in_place() && self.old().is_some_and(|old| !old.is_as_before()) {
                 let message = format!("could not restore {}: somebody else writes it", self.path());
                 return Err(Error::new(ErrorKind::Busy, message));
             }
             let Some(writer) = self.writer.take().flatten() else { return Ok(None) };
+            let is_dirty = self.is_dirty.load(Ordering::Relaxed) && !writer.is_in_place();
             if self.has_lost.load(Ordering::Relaxed) || reports.how.sparse {
                 writer.set_len(self.entry.size.unwrap_or(0))?;
             }
-            if self.is_dirty.load(Ordering::Relaxed) {
+            if is_dirty {
                 let lost = self.lost.get_mut().expect("no thread panics while it holds the lock");
                 lost.drain(..).try_for_each(|range| writer.clear(range))?;
             }
@@ -387,7 +395,7 @@ impl FilePlace {
             return writer.as_ref();
         }
         let _creating = self.creating.lock().expect("no thread panics while it holds the lock");
-        let create = || match self.create() {
+        let create = || match self.create(reports) {
             Ok(writer) => Some(writer),
             Err(error) => {
                 self.break_with(error, reports);
@@ -397,7 +405,29 @@ impl FilePlace {
         self.writer.get_or_init(create).as_ref()
     }
 
-    fn create(&self) -> Result<FileWriter> {
+    /// Whether it is being written in place.
+    fn is_in_place(&self) -> bool {
+        self.writer.get().is_some_and(|writer| writer.as_ref().is_some_and(FileWriter::is_in_place))
+    }
+
+    /// The file that is there, if it is to be written and can be.
+    fn open_in_place(&self, reports: &Reports<'_>) -> Option<FileWriter> {
+        let is_fit = |found: &Found| found.is_file() && found.has_one_name();
+        let found = self.found.filter(|found| reports.how.in_place && is_fit(found))?;
+        // Otherwise it gives way to a new one, as without the option.
+        open_file_in_place(&self.parent.dir, &self.entry.name, &found).ok()
+    }
+
+    fn create(&self, reports: &Reports<'_>) -> Result<FileWriter> {
+        if let Some(writer) = self.open_in_place(reports) {
+            writer.set_len(self.entry.size.unwrap_or(0))?;
+            for hole in self.entry.holes.iter().flatten() {
+                writer.clear(hole.offset..hole.offset + hole.len)?;
+            }
+            self.is_dirty.store(true, Ordering::Relaxed);
+            self.shares_old.store(true, Ordering::Relaxed);
+            return Ok(writer);
+        }
         let is_beside = self.is_large || self.found.is_some();
         let create = if is_beside { create_file_beside } else { create_file };
         let writer = create(&self.parent.dir, &self.entry.name)?;

@@ -69,6 +69,8 @@ pub struct How {
     pub verify: bool,
     /// Make holes of long runs of zeros.
     pub sparse: bool,
+    /// Write what differs into the files that are there.
+    pub in_place: bool,
     /// Only what this selects; everything without it.
     pub select: Option<Arc<Select>>,
     /// Told of each entry.

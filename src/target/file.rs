@@ -7,12 +7,15 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 use rustix::fs::{
-    FallocateFlags, Mode, OFlags, copy_file_range, fallocate, fstat, ioctl_ficlone, openat,
+    FallocateFlags, FileType, FlockOperation, Mode, OFlags, copy_file_range, fallocate, fchmod,
+    flock, fstat, ioctl_ficlone, openat,
 };
+use rustix::io::Errno;
 
-use super::claim::{Claim, Finished};
-use super::existing::FileReader;
-use super::fault::fault;
+use super::claim::{Claim, Created, Finished};
+use super::directory::Identity;
+use super::existing::{FileReader, Found};
+use super::fault::{fault, replaced};
 use super::handle::Handle;
 use super::{TargetDir, metadata};
 use crate::base::{Error, Result};
@@ -24,12 +27,21 @@ const COPY_LEN_MAX: usize = 1 << 30;
 const PLAIN_COPY_LEN: usize = 256 << 10;
 
 /// A regular file that is being written. Dropped before [`Self::finish`], it is removed, and what
-/// it was to replace stays.
+/// it was to replace stays; one that is written in place stays as it is by then.
 #[derive(Debug)]
 pub struct FileWriter {
     file: File,
-    claim: Claim,
+    hold: Hold,
     is_left_over: bool,
+}
+
+/// What is written.
+#[derive(Debug)]
+enum Hold {
+    /// A new file.
+    New(Claim),
+    /// What was there before.
+    Old(Created),
 }
 
 /// Creates the regular file `name` in `dir`, private until it is finished.
@@ -43,7 +55,7 @@ pub fn create_file(dir: &Arc<TargetDir>, name: &[u8]) -> Result<FileWriter> {
         let stat = fstat(&fd)?;
         Ok((fd, stat))
     })?;
-    Ok(FileWriter { file: fd.into(), claim, is_left_over: false })
+    Ok(FileWriter { file: fd.into(), hold: Hold::New(claim), is_left_over: false })
 }
 
 /// Creates the regular file `name` in `dir` under a temporary name until it is finished; what a run
@@ -53,13 +65,41 @@ pub fn create_file(dir: &Arc<TargetDir>, name: &[u8]) -> Result<FileWriter> {
 /// [`crate::base::ErrorKind::Exists`] when a directory with content has the name.
 pub fn create_file_beside(dir: &Arc<TargetDir>, name: &[u8]) -> Result<FileWriter> {
     let (fd, claim, is_left_over) = Claim::beside(dir, name)?;
-    Ok(FileWriter { file: fd.into(), claim, is_left_over })
+    Ok(FileWriter { file: fd.into(), hold: Hold::New(claim), is_left_over })
+}
+
+/// Opens the regular file `name` in `dir`, which `found` has found, to be written in place. From
+/// then on it is private until it is finished: it may get content that others must not read.
+///
+/// # Errors
+/// When it may not be written, is being executed, has another name, which may lie anywhere, is
+/// another one by now, or another restore is at it.
+pub fn open_file_in_place(dir: &Arc<TargetDir>, name: &[u8], found: &Found) -> Result<FileWriter> {
+    dir.check_name(name)?;
+    let failed = |e: Errno| fault("write in place", &dir.path_of(name), e);
+    let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = dir.open_component(dir.open()?.as_fd(), name, flags).map_err(failed)?;
+    flock(&fd, FlockOperation::NonBlockingLockExclusive).map_err(failed)?;
+    let stat = fstat(&fd).map_err(failed)?;
+    let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    let identity = Identity::from(&stat);
+    if !is_file || stat.st_nlink != 1 || identity != found.identity() {
+        return Err(replaced(&dir.path_of(name)));
+    }
+    fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    let created = Created { dir: Arc::clone(dir), name: name.into(), identity };
+    Ok(FileWriter { file: fd.into(), hold: Hold::Old(created), is_left_over: false })
 }
 
 impl FileWriter {
     /// Whether a run that was killed has begun it.
     pub fn is_left_over(&self) -> bool {
         self.is_left_over
+    }
+
+    /// Whether it is the file that was there before.
+    pub fn is_in_place(&self) -> bool {
+        matches!(self.hold, Hold::Old(_))
     }
 
     /// Fills `bytes` with what lies at `offset`; `false` when that cannot be read.
@@ -154,20 +194,41 @@ impl FileWriter {
     /// # Errors
     /// When the name cannot be taken. What could not be applied is in the result.
     pub fn finish(self, entry: &Entry) -> Result<Finished> {
-        let Self { file, claim, .. } = self;
-        let shared = claim.dir().shared();
-        let handle = Handle::open(file.as_fd());
-        let problems = metadata::apply(shared, &handle, entry, &|| claim.path());
-        Ok(Finished { created: claim.commit()?, problems })
+        let shared = self.hold.dir().shared();
+        let handle = Handle::open(self.file.as_fd());
+        let problems = metadata::apply(shared, &handle, entry, &|| self.hold.path());
+        let created = match self.hold {
+            Hold::New(claim) => claim.commit()?,
+            Hold::Old(created) => created,
+        };
+        Ok(Finished { created, problems })
     }
 
     /// Leaves what is written for a run that goes on with it, where that is possible.
     pub fn leave(self) {
-        self.claim.leave();
+        if let Hold::New(claim) = self.hold {
+            claim.leave();
+        }
     }
 
     fn failed(&self, doing: &str, error: std::io::Error) -> Error {
-        fault(doing, &self.claim.path(), error)
+        fault(doing, &self.hold.path(), error)
+    }
+}
+
+impl Hold {
+    fn dir(&self) -> &Arc<TargetDir> {
+        match self {
+            Self::New(claim) => claim.dir(),
+            Self::Old(created) => &created.dir,
+        }
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Self::New(claim) => claim.path(),
+            Self::Old(created) => created.dir.path_of(&created.name),
+        }
     }
 }
 
@@ -218,6 +279,45 @@ mod tests {
         assert_eq!(fs::read(world.path("f")).unwrap(), b"new");
         assert_eq!(fs::read(world.path("other name")).unwrap(), b"old");
         assert_eq!(names(&world.path("")), ["f", "other name"]);
+    }
+
+    #[test]
+    fn in_place_only_the_file_itself_is_written_and_nobody_else_reads_it() {
+        let world = World::new();
+        let precious = world.outside().join("precious");
+        fs::write(&precious, "precious").unwrap();
+        fs::write(world.path("f"), "old content").unwrap();
+        let open = |name: &[u8]| {
+            let found = world.root().look_again(name).unwrap().unwrap();
+            open_file_in_place(world.root(), name, &found)
+        };
+        let file = open(b"f").unwrap();
+        file.write_at(b"NEW", 0).unwrap();
+        let during = fs::metadata(world.path("f")).unwrap();
+        assert_eq!(during.mode() & 0o7777, 0o600);
+        // Another restore at the same time.
+        assert!(open(b"f").is_err());
+        file.finish(&entry(EntryKind::File, 0o644)).unwrap();
+        let after = fs::metadata(world.path("f")).unwrap();
+        assert_eq!((after.ino(), after.mode() & 0o7777), (during.ino(), 0o644));
+        assert_eq!(fs::read(world.path("f")).unwrap(), b"NEW content");
+        // Dropped, it stays.
+        open(b"f").unwrap().write_at(b"half", 0).unwrap();
+        assert_eq!(fs::read(world.path("f")).unwrap(), b"halfcontent");
+        fs::hard_link(&precious, world.path("linked")).unwrap();
+        assert!(open(b"linked").is_err());
+        let found = world.root().look_again(b"f").unwrap().unwrap();
+        fs::remove_file(world.path("f")).unwrap();
+        symlink(&precious, world.path("f")).unwrap();
+        assert!(open_file_in_place(world.root(), b"f", &found).is_err());
+        fs::remove_file(world.path("f")).unwrap();
+        fs::write(world.path("f"), "it").unwrap();
+        let found = world.root().look_again(b"f").unwrap().unwrap();
+        fs::write(world.path("other"), "another one").unwrap();
+        fs::rename(world.path("other"), world.path("f")).unwrap();
+        assert!(open_file_in_place(world.root(), b"f", &found).is_err());
+        assert_eq!(fs::read(world.path("f")).unwrap(), b"another one");
+        assert_eq!(fs::read(&precious).unwrap(), b"precious");
     }
 
     #[test]

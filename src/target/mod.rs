@@ -19,7 +19,7 @@
 //! writing into a directory changes its time, and a read-only directory takes no names.
 //!
 //! **What was there.** A file, link or special file gives way to the new thing in one step
-//! (`rename`) when the new one is whole; a directory stays and is shared, or gives way only when it
+//! (`rename`) when the new one is whole, unless it is [opened in place](open_file_in_place); a directory stays and is shared, or gives way only when it
 //! is empty. What is there is read only after `fstat` has said that the open descriptor is a regular
 //! file: a link is not followed and a pipe is not waited for. A file that is kept as it is gets
 //! metadata only if it has no other name, which could lie anywhere. Names that the snapshot does not
@@ -51,7 +51,7 @@ mod testing;
 pub use claim::{Created, Finished};
 pub use directory::{Identity, TargetDir};
 pub use existing::{FileReader, Found, all_zero};
-pub use file::{FileWriter, create_file, create_file_beside};
+pub use file::{FileWriter, create_file, create_file_beside, open_file_in_place};
 pub use link::{create_hard_link, create_symlink};
 pub use options::Options;
 pub use remove::Removal;
