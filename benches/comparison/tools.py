@@ -108,6 +108,10 @@ class Parados(ResticWords):
     def init(self):
         return [[self.program, "-q", "init", "--no-recovery-code"]]
 
+    def restore(self, number, target):
+        # What the others restore as root unasked.
+        return [*super().restore(number, target), "--special"]
+
     def thin(self, ids):
         return [*super().thin(ids), "--grace", "0"]
 

@@ -3,7 +3,7 @@
 use rustix::fs::{FileType, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
 
-use super::fault::fault;
+use super::fault::{fault, left_out};
 use super::handle::Handle;
 use super::root::Shared;
 use crate::base::text::escape;
@@ -115,12 +115,7 @@ impl Application<'_> {
         let mut mode = self.entry.mode & 0o7777;
         // On a directory these bits say what is created in it, and grant nothing.
         if self.kind() != FileType::Directory {
-            if !owned.user {
-                mode &= !SET_USER_ID;
-            }
-            if !owned.group {
-                mode &= !SET_GROUP_ID;
-            }
+            mode &= !self.withheld_bits(owned);
         }
         let bits_that_vanish = SET_USER_ID | SET_GROUP_ID;
         // An ACL that was just set has changed the mode as well.
@@ -140,6 +135,32 @@ impl Application<'_> {
         }
     }
 
+    /// Bits of the entry that the thing does not get. Those that come without their owner would
+    /// grant the rights of somebody else.
+    fn withheld_bits(&mut self, owned: Owned) -> u32 {
+        let mut withheld = 0;
+        for (bit, is_owned, what) in [
+            (SET_USER_ID, owned.user, "the set-user-ID bit of"),
+            (SET_GROUP_ID, owned.group, "the set-group-ID bit of"),
+        ] {
+            if !is_owned {
+                withheld |= bit;
+            } else if self.entry.mode & bit != 0
+                && !self.shared.options.special
+                && !self.has_bit(bit)
+            {
+                withheld |= bit;
+                self.problems.push(left_out(what, &(self.path)()));
+            }
+        }
+        withheld
+    }
+
+    /// Whether it had a bit, and still has it: the system takes it with a new owner.
+    fn has_bit(&self, bit: u32) -> bool {
+        self.handle.stat().is_ok_and(|now| now.st_mode & self.stat.st_mode & bit != 0)
+    }
+
     fn set_xattrs(&mut self, owned: Owned) {
         let entry = self.entry;
         let xattrs = entry.xattrs.as_deref().unwrap_or_default();
@@ -153,6 +174,10 @@ impl Application<'_> {
             // Setting what is there would move the time of the status, and of a file that its owner
             // may not write it fails.
             if self.handle.has_xattr(&xattr.name, &xattr.value) {
+                continue;
+            }
+            if xattr.name == CAPABILITY && !self.shared.options.special {
+                self.problems.push(left_out("the capability of", &(self.path)()));
                 continue;
             }
             let set = |this: &Self| this.handle.set_xattr(&xattr.name, &xattr.value);
@@ -334,16 +359,25 @@ mod tests {
         }
         let mut program = entry(EntryKind::File, 0o6755);
         (program.uid, program.gid) = (1234, 5678);
-        let world = World::new();
+        let world = World::with(Options { special: true, ..Options::default() });
         let (stat, problems) = make(&world, "f", &program);
         assert!(problems.is_empty());
         assert_eq!((stat.uid(), stat.gid(), stat.mode() & 0o7777), (1234, 5678, 0o6755));
+        // Nobody asked for them now, but they are there.
+        let again = Target::open(&world.path(""), Options::default()).unwrap();
+        assert!(again.root().open_file(b"f").unwrap().keep(&program).problems.is_empty());
+        assert_eq!(fs::metadata(world.path("f")).unwrap().mode() & 0o7777, 0o6755);
+        let (stat, problems) = make(&World::new(), "f", &program);
+        let told: Vec<_> = problems.iter().map(|problem| problem.message.as_str()).collect();
+        assert!(told[0].starts_with("left out the set-user-ID bit of /"), "{told:?}");
+        assert!(told[1].starts_with("left out the set-group-ID bit of /"), "{told:?}");
+        assert_eq!((stat.uid(), stat.gid(), stat.mode() & 0o7777), (1234, 5678, 0o755));
         // A number that chown takes for "leave it".
         program.uid = u32::MAX;
         let (stat, problems) = make(&world, "f", &program);
         assert_eq!(problems.len(), 1);
         assert_eq!((stat.uid(), stat.mode() & 0o7777), (0, 0o755));
-        let world = World::with(Options { owner: false, ..Options::default() });
+        let world = World::with(Options { owner: false, special: true, ..Options::default() });
         (program.uid, program.gid) = (0, 0);
         let (stat, problems) = make(&world, "f", &program);
         assert!(problems.is_empty());
@@ -460,6 +494,12 @@ mod tests {
         (file.uid, file.gid) = (1234, 5678);
         file.xattrs = xattrs(&[("security.capability", &capability), ("trusted.t", b"t")]);
         let world = World::new();
+        let (_, problems) = make(&world, "f", &file);
+        assert_eq!(problems.len(), 1);
+        assert!(problems[0].message.starts_with("left out the capability of /"), "{problems:?}");
+        assert_eq!(get(&world.path("f"), "security.capability"), None);
+        assert_eq!(get(&world.path("f"), "trusted.t"), Some(b"t".to_vec()));
+        let world = World::with(Options { special: true, ..Options::default() });
         let (_, problems) = make(&world, "f", &file);
         assert!(problems.is_empty(), "{problems:?}");
         assert_eq!(get(&world.path("f"), "security.capability"), Some(capability));

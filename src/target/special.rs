@@ -6,6 +6,7 @@ use rustix::fs::{FileType, Mode, makedev, mknodat};
 
 use super::TargetDir;
 use super::claim::Finished;
+use super::fault::left_out;
 use super::place::place;
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::entry::{Entry, EntryKind};
@@ -13,7 +14,7 @@ use crate::format::entry::{Entry, EntryKind};
 /// Creates the pipe, socket or device `name` in `dir`.
 ///
 /// # Errors
-/// [`ErrorKind::Unsupported`] for devices when the options leave them out;
+/// [`ErrorKind::Unsupported`] for devices unless the options ask for them;
 /// [`ErrorKind::Exists`] when a directory with content has the name.
 pub fn create_special(dir: &Arc<TargetDir>, name: &[u8], entry: &Entry) -> Result<Finished> {
     let kind = match entry.kind {
@@ -27,9 +28,8 @@ pub fn create_special(dir: &Arc<TargetDir>, name: &[u8], entry: &Entry) -> Resul
         }
     };
     let is_device = matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
-    if is_device && !dir.shared().options.devices {
-        let message = format!("could not create {}: devices are left out", dir.path_of(name));
-        return Err(Error::new(ErrorKind::Unsupported, message));
+    if is_device && !dir.shared().options.special {
+        return Err(left_out("the device", &dir.path_of(name)));
     }
     let device = match entry.device {
         Some(device) if is_device => makedev(device.major, device.minor),
@@ -73,7 +73,7 @@ mod tests {
         if !is_root("devices_come_back_with_their_numbers") {
             return;
         }
-        let world = World::new();
+        let world = World::with(Options { special: true, ..Options::default() });
         for (kind, name) in [(EntryKind::CharDevice, "c"), (EntryKind::BlockDevice, "b")] {
             let mut entry = entry(kind, 0o660);
             entry.device = Some(Device { major: 7, minor: 0x12345 });
@@ -92,8 +92,8 @@ mod tests {
     }
 
     #[test]
-    fn devices_are_left_out_on_request() {
-        let world = World::with(Options { devices: false, ..Options::default() });
+    fn devices_are_left_out_unless_asked_for() {
+        let world = World::new();
         let device = entry(EntryKind::CharDevice, 0o666);
         let error = create_special(world.root(), b"null", &device).unwrap_err();
         assert_eq!(error.kind, ErrorKind::Unsupported);

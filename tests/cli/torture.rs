@@ -52,7 +52,7 @@ impl<'a> Torture<'a> {
     }
 
     fn restore(&self) {
-        self.world.ok(&["restore", "latest", "--target", "back"]);
+        self.world.ok(&["restore", "latest", "--target", "back", "--special"]);
     }
 
     /// The standard library holds a descriptor for each level.

@@ -251,7 +251,7 @@ impl World {
         let store = Memory::new("damage", Arc::new(Ticks::default()));
         contents.iter().for_each(|(name, bytes)| store.plant(name, bytes.clone()));
         let target_options =
-            target::Options { owner: false, numeric_ids: true, xattrs: false, devices: false };
+            target::Options { owner: false, numeric_ids: true, xattrs: false, special: false };
         let scratch = Arc::clone(scratch);
         Self { store, front: None, scratch, target_options, patience: PATIENCE, cache_dir: None }
     }

@@ -44,6 +44,11 @@ pub(crate) struct Args {
     #[arg(long)]
     no_owner: bool,
 
+    /// Also make devices, and give files set-user-ID and set-group-ID bits and capabilities, which
+    /// grant rights: only from a repository that nobody else could write to, and only as root
+    #[arg(long)]
+    special: bool,
+
     /// Use the numbers of owners, not their names on this host
     #[arg(long)]
     numeric_ids: bool,
@@ -68,7 +73,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
             owner: defaults.owner && !args.no_owner,
             numeric_ids: args.numeric_ids,
             xattrs: defaults.xattrs && !args.no_xattrs,
-            devices: defaults.devices,
+            special: args.special,
         },
         how: ops::restore::How { select, ..args.restore.how(&context.ui) },
         stays: context.own_paths(&opened.repository),
