@@ -358,6 +358,34 @@ fn a_decision_of_long_ago_means_nothing() {
     world.is_sound();
 }
 
+/// A segment is lost, and others are new since the index was filled.
+#[test]
+fn what_a_lost_segment_named_is_found_right_after_something_else_was() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    let counts = Counts::default();
+    let (chunks, _) = open_chunks(&world.repository, None, &counts.run()).unwrap();
+    let mut known = world.objects_of("index");
+    let roots = [2, 3].map(|number| {
+        write(&world, number);
+        world.backup();
+        let last = Snapshots::read(&world.repository).unwrap().all.pop().unwrap();
+        last.snapshot.components[0].root.unwrap().id
+    });
+    known.extend(world.objects_of("index").into_iter().filter(|path| {
+        let last = world.ids().pop().unwrap().to_hex();
+        !path.to_string_lossy().contains(&last)
+    }));
+    let lost: Vec<_> = world.objects_of("index").difference(&known).cloned().collect();
+    assert_eq!(lost.len(), 1);
+    fs::remove_file(&lost[0]).unwrap();
+    let reader = Reader::new(&world.repository, &chunks);
+    for root in roots {
+        reader.chunk(crate::format::FrameKind::Metadata, &root).unwrap();
+    }
+}
+
 /// A restore that began before a prune moved what it is about to read.
 #[test]
 fn what_was_moved_meanwhile_is_found_by_who_has_an_old_index() {
