@@ -41,6 +41,8 @@ pub enum Rule {
     RootsAgain,
     /// A prune that finds a later round leaves its own to others.
     LaterRound,
+    /// A record that cannot be read is read again, and stops a writer if its round has begun.
+    BegunRead,
     /// Of a session without decision only what is gone for certain is passed over.
     Gone,
     /// Of several copies among the candidates one stays.
@@ -55,7 +57,7 @@ pub enum Rule {
 
 /// All of them.
 #[cfg(test)]
-pub(crate) const ALL: [Rule; 23] = [
+pub(crate) const ALL: [Rule; 24] = [
     Rule::ListedPacks,
     Rule::BeginMarker,
     Rule::PendingRoot,
@@ -74,6 +76,7 @@ pub(crate) const ALL: [Rule; 23] = [
     Rule::NothingLeft,
     Rule::RootsAgain,
     Rule::LaterRound,
+    Rule::BegunRead,
     Rule::Gone,
     Rule::LastCopy,
     Rule::HeaderRead,

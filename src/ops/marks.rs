@@ -15,7 +15,7 @@ use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::tree::Node;
 use crate::format::{FrameKind, ObjectKind, ObjectName};
-use crate::repo::chunks::CloseLook;
+use crate::repo::chunks::{CloseLook, Verdict};
 use crate::repo::list::read_page;
 use crate::repo::reader::{Reader, damaged_chunk};
 use crate::repo::snapshots::read_decision;
@@ -25,6 +25,8 @@ const SORTED_SHARE: u64 = 4;
 const WALKED_SHARE: u64 = 4;
 /// Times that packs are looked at again because one was deleted meanwhile.
 const LOOK_COUNT_MAX: usize = 10;
+/// Times that they are because one does not say what it holds, which may pass.
+const UNKNOWN_COUNT_MAX: usize = 2;
 
 /// What is needed.
 pub(super) struct Marks {
@@ -33,6 +35,8 @@ pub(super) struct Marks {
     walked: Remembered<ChunkId, ()>,
     /// Roots that were followed.
     roots: HashSet<ObjectName>,
+    /// The root at which that ended because nobody can tell what it needs.
+    unknown: Option<ObjectName>,
 }
 
 impl Marks {
@@ -42,6 +46,7 @@ impl Marks {
             ids: SortedIds::new(max_memory / SORTED_SHARE, dir),
             walked: Remembered::new(max_memory / WALKED_SHARE),
             roots: HashSet::new(),
+            unknown: None,
         }
     }
 
@@ -72,9 +77,14 @@ impl Marks {
             }
             let is_pending = name.kind() == ObjectKind::Session;
             let has_passed_over = Cell::new(false);
-            let walk = Walk { reader, run, is_pending, has_passed_over, close_look: &close_look };
+            let is_unknown = Cell::new(false);
+            let close_look = &close_look;
+            let walk = Walk { reader, run, is_pending, has_passed_over, is_unknown, close_look };
             for component in &snapshot.components {
-                self.trees(&walk, component.root).map_err(|error| unknown(name, error))?;
+                self.trees(&walk, component.root).map_err(|error| {
+                    self.unknown = walk.is_unknown.get().then(|| name.clone());
+                    unknown(name, error)
+                })?;
             }
             // Its session may have ended meanwhile, and then what it needs is not known.
             if walk.has_passed_over.get()
@@ -88,6 +98,12 @@ impl Marks {
             self.roots.insert(name.clone());
         }
         Ok(())
+    }
+
+    /// The root of a session at which the last walk ended because a pack does not say what it holds:
+    /// nobody can tell whether something of the root is gone.
+    pub(super) fn take_unknown(&mut self) -> Option<ObjectName> {
+        self.unknown.take()
     }
 
     /// Hands over the ids of all chunks that are needed, sorted, in batches.
@@ -161,6 +177,8 @@ struct Walk<'a> {
     is_pending: bool,
     /// Whether something of it was missing.
     has_passed_over: Cell<bool>,
+    /// Whether it cannot be told if something of it is missing.
+    is_unknown: Cell<bool>,
     /// Taken when something of a root could not be read; the roots were found before.
     close_look: &'a RefCell<Option<CloseLook>>,
 }
@@ -180,18 +198,25 @@ impl Walk<'_> {
             }
             let chunks = self.reader.chunks();
             let mut look = self.close_look.borrow_mut();
-            match &*look {
-                Some(taken) if attempt > 0 && taken.is_gone(chunks, id)? => break,
-                // It was deleted after that look, or something keeps it from being read.
-                Some(_) if attempt > 0 => match error.kind {
-                    ErrorKind::NotFound if attempt < LOOK_COUNT_MAX => {
-                        *look = Some(chunks.look_closely()?);
-                    }
-                    _ => return Err(error),
-                },
-                Some(_) => {}
-                None => *look = Some(chunks.look_closely()?),
+            let verdict = match &*look {
+                Some(_) if attempt == 0 => continue,
+                Some(taken) => Some(taken.judge(chunks, id)?),
+                None => None,
+            };
+            match verdict {
+                Some(Verdict::Gone) => break,
+                // It was deleted after that look.
+                Some(Verdict::There)
+                    if error.kind == ErrorKind::NotFound && attempt < LOOK_COUNT_MAX => {}
+                Some(Verdict::Unknown | Verdict::Unheard) if attempt < UNKNOWN_COUNT_MAX => {}
+                None => {}
+                Some(verdict) => {
+                    self.is_unknown.set(verdict == Verdict::Unknown);
+                    return Err(error);
+                }
             }
+            let taken = look.insert(chunks.look_closely()?);
+            self.reader.ask_again(|pack| taken.lists(pack));
         }
         self.has_passed_over.set(true);
         Ok(None)
@@ -204,8 +229,12 @@ fn is_lost(error: &Error) -> bool {
 
 fn unknown(name: &ObjectName, error: Error) -> Error {
     let message = format!("it is not known what {} {name} needs", name.kind().noun());
-    Error::new(error.kind, message).because(error).hint(
+    let hint = if name.kind() == ObjectKind::Session {
+        "Nothing was pruned. Try again; if it stays so, `parados check --read-data` says which packs \
+         cannot be read. A run that stored nothing for 14 days is given up, and needs nothing then."
+    } else {
         "Nothing was pruned. `parados check` says what is damaged; a backup of the sources may heal \
-         it, and a snapshot that is lost can be forgotten.",
-    )
+         it, and a snapshot that is lost can be forgotten."
+    };
+    Error::new(error.kind, message).because(error).hint(hint)
 }

@@ -25,8 +25,12 @@ pub(super) fn adopt(repository: &Repository, packs: &[(PackId, u64)]) -> Vec<Res
 fn adopt_one(repository: &Repository, id: PackId, len: u64) -> Result<Adopted> {
     let header = read_header(repository, id, len)?;
     let (fence, entries) = gather(std::iter::once(Pack { id, len, header }));
-    let own = blake3::derive_key("parados 2026-11-23 v1 adopted pack", id.as_bytes());
-    Ok((SegmentId::new(own), Segment { fence, entries }))
+    Ok((segment_id(&id), Segment { fence, entries }))
+}
+
+/// The id of the segment that is made from a pack.
+pub(super) fn segment_id(pack: &PackId) -> SegmentId {
+    SegmentId::new(blake3::derive_key("parados 2026-11-23 v1 adopted pack", pack.as_bytes()))
 }
 
 /// Reads the header of a pack of `len` bytes by ranges.

@@ -13,6 +13,9 @@ use crate::format::{GenerationStep, ObjectKind, ObjectName};
 /// Times that a view is taken again because records went away while it was read.
 const RESTART_COUNT_MAX: usize = 100;
 
+/// Times that a record is read that cannot be believed.
+const READ_COUNT_MAX: usize = 3;
+
 /// The generations at one moment.
 #[derive(Debug, Default)]
 pub struct GenerationView {
@@ -37,10 +40,11 @@ impl GenerationView {
     ///
     /// A record that does not authenticate has no effect, or anybody who may create an object
     /// could end all backups. Candidates stand in for a doomed list that is damaged, because every
-    /// doomed pack is among them.
+    /// doomed pack is among them. Where neither can be read, though somebody with the keys has begun
+    /// the round, nobody knows what a prune is about to delete.
     ///
     /// # Errors
-    /// When records cannot be listed or fetched.
+    /// When records cannot be listed or fetched, or do not say which packs are endangered.
     pub fn read(repository: &Repository) -> Result<Self> {
         for _ in 0..RESTART_COUNT_MAX {
             if let Some(view) = Self::try_read(repository)? {
@@ -61,12 +65,17 @@ impl GenerationView {
             let is_decided = steps.contains(&GenerationStep::Doomed);
             let has_begun = steps.contains(&GenerationStep::Begin) && keeps(Rule::BeginMarker);
             let matters = is_decided || has_begun;
+            let mut is_unread = false;
             let in_order = [GenerationStep::Doomed, GenerationStep::Candidates];
             for step in in_order.into_iter().filter(|step| matters && steps.contains(step)) {
                 match read_record(repository, number, step)? {
                     Record::Gone => return Ok(None),
-                    Record::Damaged(error) => view.problems.push(error),
+                    Record::Damaged(error) => {
+                        is_unread = true;
+                        view.problems.push(error);
+                    }
                     Record::Packs(packs) => {
+                        is_unread = false;
                         if is_decided {
                             view.decided = number;
                         }
@@ -74,6 +83,17 @@ impl GenerationView {
                         break;
                     }
                 }
+            }
+            if is_unread
+                && has_begun
+                && keeps(Rule::BegunRead)
+                && let Record::Packs(_) = read_record(repository, number, GenerationStep::Begin)?
+                && let Some(error) = view.problems.pop()
+            {
+                return Err(error.hint(
+                    "Nobody knows which packs that round of prune may delete. Try again; if it stays \
+                     so, run `parados prune --exclusive` while nothing else runs.",
+                ));
             }
         }
         // A listing takes its time: what it began with may be of another round than its end.
@@ -93,11 +113,23 @@ fn list_steps(repository: &Repository) -> Result<BTreeMap<u64, HashSet<Generatio
     Ok(steps)
 }
 
+/// Reads a record, and again where it says nothing that can be believed: what is wrong with it may
+/// have come about on its way.
 pub(super) fn read_record(
     repository: &Repository,
     number: u64,
     step: GenerationStep,
 ) -> Result<Record> {
+    for _ in 1..READ_COUNT_MAX {
+        match read_record_once(repository, number, step)? {
+            Record::Damaged(_) if keeps(Rule::BegunRead) => {}
+            record => return Ok(record),
+        }
+    }
+    read_record_once(repository, number, step)
+}
+
+fn read_record_once(repository: &Repository, number: u64, step: GenerationStep) -> Result<Record> {
     let name = ObjectName::generation(number, step);
     let sealed = match repository.backend().get(&name) {
         Ok(sealed) => sealed,
@@ -166,5 +198,18 @@ mod tests {
         assert_eq!((endangered, view.decided), (vec![1, 2, 4, 5], 2));
         let told: Vec<String> = view.problems.iter().map(ToString::to_string).collect();
         assert!(told.len() == 2 && told[0].contains("gc/2/d") && told[1].contains("gc/9/d"));
+    }
+    #[test]
+    fn a_round_that_has_begun_and_says_nothing_stops_who_looks_at_it() {
+        use GenerationStep::{Begin, Candidates};
+        let repository = repository("begun generations");
+        put(&repository, 1, Candidates, &[1], false);
+        put(&repository, 1, Begin, &[], false);
+        // Anybody can do that.
+        assert!(GenerationView::read(&repository).unwrap().endangered.is_empty());
+        put(&repository, 2, Candidates, &[2], false);
+        put(&repository, 2, Begin, &[], true);
+        let error = GenerationView::read(&repository).unwrap_err();
+        assert!(error.to_string().contains("gc/2/c"), "{error}");
     }
 }

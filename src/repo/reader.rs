@@ -148,6 +148,12 @@ impl<'a> Reader<'a> {
         Ok(raw.to_vec())
     }
 
+    /// Asks again for packs that were found missing and are there after all.
+    pub fn ask_again(&self, is_there: impl Fn(&PackId) -> bool) {
+        let mut missing = self.missing.lock().expect("no thread panics while it holds it");
+        missing.retain(|id| !is_there(id));
+    }
+
     /// Fetches and opens one frame. Its chunks are not checked against their ids.
     ///
     /// # Errors

@@ -27,7 +27,7 @@ const FAULTY: Chances = Chances { fault: 80, late: 500, step_count: 900, ..MIXED
 const FAULTY_SLEEPY: Chances = Chances { fault: 60, ..SLEEPY };
 const SLOW_READS: Chances = Chances { reading: 600, ..MIXED };
 /// All that die.
-pub const ALL: [Mutant; 36] = [
+pub const ALL: [Mutant; 37] = [
     // Writing.
     mutant!("begin-unheeded", [HeedBegin], MIXED, 1),
     mutant!("no-second-look", [LookAgain], MIXED, 0),
@@ -66,6 +66,7 @@ pub const ALL: [Mutant; 36] = [
     mutant!("listed-unfound", [MissListed], FLAKY, 90),
     mutant!("unread-passed-over", [StopAtUnread], DAMAGED, 19),
     mutant!("pending-passed-over", [AskPendingAgain, PassOverGone], DAMAGED, 7974),
+    mutant!("begun-unread", [ReadBegun], NOISY, 398),
     mutant!("misread-passed-over", [PassOverGone], NOISY, 2722),
     // Reading.
     mutant!("lost-before-headers", [AdoptBeforeLost], LOSSY, 190),

@@ -7,6 +7,8 @@ use crate::world::{Kind, Name, Step, Value};
 
 /// Times that the records are read again.
 const RESTART_COUNT_MAX: usize = 100;
+/// Times that a record is read that cannot be believed.
+const READ_COUNT_MAX: usize = 3;
 
 /// What a writer looks at.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,7 +39,7 @@ impl View {
     /// Reads what is doomed or may be.
     pub async fn read(client: &Client) -> Run<Self> {
         for _ in 0..RESTART_COUNT_MAX {
-            if let Some(view) = Self::try_read(client).await {
+            if let Some(view) = Self::try_read(client).await? {
                 client.tell(|| format!("sees {view:?}"));
                 return Ok(view);
             }
@@ -45,31 +47,43 @@ impl View {
         Err(Ended::Busy)
     }
 
-    async fn try_read(client: &Client) -> Option<Self> {
+    async fn try_read(client: &Client) -> Run<Option<Self>> {
         let names = client.list(Kind::Rounds).await;
         let mut view = Self::default();
         for number in numbers(names) {
             let is_decided = has(&names, number, Step::Doomed);
             let has_begun = has(&names, number, Step::Begin) && client.keeps(Rule::HeedBegin);
+            let mut is_unread = false;
             for step in [Step::Doomed, Step::Candidates] {
                 if !(is_decided || has_begun) || !has(&names, number, step) {
                     continue;
                 }
                 match client.round(number, step).await {
-                    None if client.keeps(Rule::RestartView) => return None,
+                    None if client.keeps(Rule::RestartView) => return Ok(None),
                     None => {}
+                    Some(_) if is_misread(client) => is_unread = true,
                     Some(packs) => {
                         if is_decided {
                             view.decided = number;
                         }
                         view.endangered |= packs;
+                        is_unread = false;
                         break;
                     }
                 }
             }
+            if is_unread && has_begun && client.keeps(Rule::ReadBegun) {
+                return Err(Ended::Failed);
+            }
         }
-        is_unchanged(client, names).await.then_some(view)
+        Ok(is_unchanged(client, names).await.then_some(view))
     }
+}
+
+/// Whether a record says nothing that can be believed, however often it is read.
+fn is_misread(client: &Client) -> bool {
+    let count = if client.keeps(Rule::ReadBegun) { READ_COUNT_MAX } else { 1 };
+    (0..count).all(|_| client.misreads())
 }
 
 /// Reads all rounds that have records.

@@ -84,6 +84,8 @@ pub enum Rule {
     AskPendingAgain,
     /// Of a session without decision only what is gone for certain is passed over.
     PassOverGone,
+    /// A record that cannot be read is read again, and stops a writer if its round has begun.
+    ReadBegun,
     /// The generations are listed again after they were read, until nothing has changed. Open.
     StableGenerations,
     /// Headers of packs that no segment names are read before a chunk is called lost. Open.

@@ -7,6 +7,7 @@ use super::usage::needed_of;
 use crate::backend::{BackendError, create_verified};
 use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SessionId};
+use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::{ObjectKind, ObjectName};
 use crate::ops::marks::Marks;
@@ -34,9 +35,17 @@ impl Prune<'_> {
                 list(self.chunks)?;
             }
             self.run.problems.extend(self.chunks.take_problems());
-            let Err(error) = self.marks.follow(reader, &roots.live, self.run) else {
-                return Ok(roots);
-            };
+            let followed = self.marks.follow(reader, &roots.live, self.run);
+            self.run.problems.extend(self.chunks.take_problems());
+            let Err(error) = followed else { return Ok(roots) };
+            if let Some(Parsed::Session(id, _)) =
+                self.marks.take_unknown().map(|name| name.parsed())
+                && !self.options.dry_run
+            {
+                // It has lost something, or a pack that nobody can read holds it: it may not commit.
+                self.fence_off(id, "a prune could not tell what it needs")?;
+                continue;
+            }
             // A snapshot that was forgotten meanwhile may have lost to another prune what it needs.
             let is_lost = matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged);
             if !is_lost || self.still_live(&roots)?.len() == roots.live.len() {
@@ -95,20 +104,19 @@ impl Prune<'_> {
         }
         for (id, last) in &roots.undecided {
             if self.now.seconds.saturating_sub(last.seconds) > ABANDONED_AFTER {
-                self.fence_off(*id)?;
+                self.fence_off(*id, "it stored nothing for two weeks")?;
             }
         }
         Ok(roots)
     }
 
     /// Decides that a session never ends. Its root counts until the next round.
-    fn fence_off(&self, id: SessionId) -> Result<()> {
+    fn fence_off(&self, id: SessionId, reason: &str) -> Result<()> {
         if !keeps(Rule::Fence) {
             return Ok(self.repository.backend().delete(&ObjectName::session(id, 0))?);
         }
         let name = ObjectName::snapshot(id);
-        let reason = "it stored nothing for two weeks".to_owned();
-        let abort = Decision::Abort { time: self.run.clock.now(), reason };
+        let abort = Decision::Abort { time: self.run.clock.now(), reason: reason.to_owned() };
         let sealed = self.repository.seal(&name, &abort.encode());
         match create_verified(&**self.repository.backend(), &name, &sealed) {
             // It has ended after all, or somebody else was faster.

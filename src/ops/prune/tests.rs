@@ -270,6 +270,30 @@ fn what_is_gone_of_a_session_that_is_not_over_is_passed_over() {
     assert_eq!(world.ids().len(), 0);
 }
 
+/// Nobody knows what a pack holds that cannot be read, so that nothing is gone for certain.
+#[test]
+fn a_session_that_may_have_lost_something_is_fenced_off() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
+    let session = Session::start(&world.repository).unwrap();
+    let root = session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
+    world.forget(&[snapshot.id]);
+    world.objects_of("packs").iter().for_each(|path| fs::remove_file(path).unwrap());
+    let directory = world.dir.path().join("repository/packs/00");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("00".repeat(32)), noise(1, 5000)).unwrap();
+    let counts = Counts::default();
+    prune(&world.repository, &world.prune_options(), &counts.run()).unwrap();
+    let told = counts.problems.take();
+    assert!(told.iter().any(|problem| problem.message.contains("packs/00/00")), "{told:?}");
+    let recheck = session.recheck(root, &|_| true).unwrap();
+    let crate::repo::session::Recheck::Sound(root) = recheck else { panic!("nothing was doomed") };
+    let error = session.commit(root).unwrap_err();
+    assert!(error.message.contains("was fenced off"), "{error}");
+}
+
 #[test]
 fn what_nobody_can_read_keeps_everything() {
     let world = World::new();

@@ -31,8 +31,6 @@ use crate::repo::snapshots::read_decision;
 
 /// Files of a host.
 const NAMES: [&str; 5] = ["a/one", "a/two", "b/one", "b/two", "top"];
-/// Different contents that a file may have; hosts share them.
-const CONTENT_COUNT: u64 = 20;
 /// Most requests that a killed client lived for; a backup or a prune makes some dozens.
 const LIFE_MAX: u64 = 90;
 /// How far clocks of hosts are off, in years.
@@ -58,6 +56,8 @@ pub(super) struct Trap {
     pub(super) kind: ObjectKind,
     /// Which step of a round it is about, where it is one.
     pub(super) step: Option<GenerationStep>,
+    /// How often the same client has made it by then.
+    pub(super) nth: u64,
 }
 
 /// How a schedule treats its actors.
@@ -71,10 +71,14 @@ pub(super) struct Treatment {
     pub(super) trap: Option<Trap>,
     /// Of a thousand clients so many do not see one of the snapshots.
     pub(super) hides: u64,
+    /// Before so many of a thousand requests the store loses an index segment.
+    pub(super) loses: u64,
     /// Of a thousand clients so many are killed.
     pub(super) killed: u64,
     /// Things that an actor does.
     pub(super) task_count: u64,
+    /// Contents that its files have.
+    pub(super) content_count: u64,
     /// The rule that nobody knows of.
     pub(super) off: Option<Rule>,
 }
@@ -193,6 +197,9 @@ impl Actor {
     fn settle<T>(&self, task: &str, said: Said<T>) -> Option<T> {
         match said {
             Said::Done(value) => return Some(value),
+            // A segment may be lost after its host has looked at headers.
+            Said::Failed(error, false)
+                if error.kind == ErrorKind::Damaged && self.world.has_lost_segments() => {}
             Said::Failed(error, false) if error.kind != ErrorKind::Busy => {
                 self.world.violated(format!("{task} fails: {error} {:?}", error.source));
             }
@@ -205,7 +212,7 @@ impl Actor {
         self.tally.backups += 1;
         for _ in 0..2 {
             let name = NAMES[self.below(NAMES.len() as u64) as usize];
-            let number = self.below(CONTENT_COUNT);
+            let number = self.below(self.treatment.content_count);
             let path = self.dir.join(name);
             fs::create_dir_all(path.parent().expect("it has one")).expect("there is space");
             fs::write(&path, content::of_number(number)).expect("there is space");
@@ -379,6 +386,7 @@ impl Actor {
             && !tombed_since(before, &self.world)
             && self.treatment.faults.is_none()
             && self.treatment.hides == 0
+            && !(first.affected.is_empty() && self.world.has_lost_segments())
         {
             self.world.violated(format!("check finds {first:?}"));
         }

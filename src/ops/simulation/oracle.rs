@@ -48,7 +48,9 @@ pub(super) struct Oracle {
     packs: HashMap<PackId, Frames>,
     /// Those that are there.
     whole: HashSet<PackId>,
-    /// Where segments that are there say that chunks lie.
+    /// Some were lost: headers of packs have to be read for every look.
+    has_lost_segments: bool,
+    /// Where segments that are there, or were lost, say that chunks lie.
     segments: HashMap<SegmentId, Vec<(ChunkId, PackId)>>,
     /// Every snapshot that was ever committed.
     pub(super) known: BTreeMap<SessionId, Known>,
@@ -64,14 +66,14 @@ pub(super) struct Oracle {
 impl Oracle {
     pub(super) fn new(repository: Repository) -> Self {
         let repository = Arc::new(repository);
-        let cache = Cache::memory(repository.config().repository);
-        let chunks = Chunks::open(Arc::clone(&repository), cache).expect("it is empty");
+        let chunks = fresh_chunks(&repository);
         Self {
             repository,
             chunks,
             written: HashMap::new(),
             packs: HashMap::new(),
             whole: HashSet::new(),
+            has_lost_segments: false,
             segments: HashMap::new(),
             known: BTreeMap::new(),
             present: BTreeSet::new(),
@@ -185,6 +187,16 @@ impl Oracle {
         }
     }
 
+    /// A segment is lost, through no fault of anybody who is watched.
+    pub(super) fn lose_segment(&mut self) {
+        self.has_lost_segments = true;
+    }
+
+    /// A pack is lost with all that it holds, through no fault of anybody who is watched.
+    pub(super) fn lose_pack(&mut self, id: &PackId) {
+        self.whole.remove(id);
+    }
+
     fn nobody_misses(&self, chunks: &HashSet<ChunkId>, name: &ObjectName) -> Watched<()> {
         for (id, known) in self.live() {
             if let Some(lost) =
@@ -210,6 +222,9 @@ impl Oracle {
         self.present.insert(id);
         if self.known.contains_key(&id) {
             return Ok(());
+        }
+        if self.has_lost_segments {
+            self.chunks = fresh_chunks(&self.repository);
         }
         self.chunks.refresh().map_err(|error| error.to_string())?;
         let known =
@@ -331,6 +346,11 @@ impl Oracle {
         left.extend(self.forgotten().iter().map(|id| format!("forgotten snapshot {id} is there")));
         left
     }
+}
+
+fn fresh_chunks(repository: &Arc<Repository>) -> Chunks {
+    let cache = Cache::memory(repository.config().repository);
+    Chunks::open(Arc::clone(repository), cache).expect("memory does not fail")
 }
 
 /// Reads everything below a tree with the names and contents of its files.

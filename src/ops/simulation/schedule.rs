@@ -29,14 +29,16 @@ const LIFE: Mood = Mood {
     first: None,
     sleeps: 4,
     hides: 0,
-    has_trap: false,
+    loses: 0,
+    traps: &[],
     task_count: 4,
+    content_count: CONTENT_COUNT,
 };
 const SLEEPY: Mood = Mood { mix: mix(30, 55, 10, 2, 2), sleeps: 25, task_count: 6, ..LIFE };
 const UNDECIDED: Mood = Mood { mix: mix(35, 25, 22, 16, 2), sleeps: 8, task_count: 5, ..LIFE };
 const HIDING: Mood = Mood { hides: 150, ..LIFE };
 const TRAPPED: Mood =
-    Mood { mix: mix(35, 45, 14, 3, 2), sleeps: 6, has_trap: true, task_count: 6, ..LIFE };
+    Mood { mix: mix(35, 45, 14, 3, 2), sleeps: 6, traps: &TRAPS, task_count: 6, ..LIFE };
 
 /// One writer sleeps while rounds come and go.
 pub(super) const WRITER_ASLEEP: Mood = Mood {
@@ -50,6 +52,32 @@ pub(super) const WRITER_ASLEEP: Mood = Mood {
 pub(super) const PRUNE_ASLEEP: Mood =
     Mood { first: Some((mix(15, 80, 5, 0, 0), &PRUNE_TRAPS)), ..WRITER_ASLEEP };
 
+/// One prune sleeps before it says what is doomed, beside writers that take their time.
+pub(super) const DOOM_ASLEEP: Mood = Mood {
+    mix: mix(50, 42, 8, 0, 0),
+    first: Some((mix(0, 100, 0, 0, 0), &DOOM_TRAPS)),
+    sleeps: 30,
+    task_count: 14,
+    ..LIFE
+};
+/// One prune sleeps while it reads the roots, not the first time; writers do before they commit, and
+/// other prunes before they decide.
+pub(super) const LISTING_ASLEEP: Mood = Mood {
+    mix: mix(44, 32, 24, 0, 0),
+    first: Some((mix(0, 100, 0, 0, 0), &LISTING_TRAPS)),
+    sleeps: 0,
+    traps: &DECISION_TRAPS,
+    task_count: 14,
+    content_count: 4,
+    ..LIFE
+};
+/// All back up the same few files at the same time, and forget them.
+pub(super) const TWINS: Mood =
+    Mood { mix: mix(42, 32, 26, 0, 0), sleeps: 12, task_count: 12, content_count: 3, ..LIFE };
+/// The store loses index segments. Nobody restores: whoever looks at headers does so once, and a
+/// segment may be lost after that.
+pub(super) const LOSSY: Mood = Mood { mix: mix(45, 40, 15, 0, 0), loses: 8, ..LIFE };
+
 /// What a schedule is like.
 pub(super) struct Mood {
     mix: Mix,
@@ -58,10 +86,13 @@ pub(super) struct Mood {
     first: Option<(Mix, &'static [Trap])>,
     sleeps: u64,
     hides: u64,
-    /// Whether all are suspended before some request, the same one each time.
-    has_trap: bool,
+    loses: u64,
+    /// Requests before one of which all are suspended, if there are some; the same one each time.
+    traps: &'static [Trap],
     /// Most things that each actor does.
     task_count: u64,
+    /// How many contents there are.
+    content_count: u64,
 }
 
 /// Nothing goes wrong.
@@ -71,8 +102,10 @@ const CALM: Treatment = Treatment {
     sleeps: 0,
     trap: None,
     hides: 0,
+    loses: 0,
     killed: 0,
     task_count: 0,
+    content_count: CONTENT_COUNT,
     off: None,
 };
 
@@ -108,14 +141,27 @@ const PRUNE_TRAPS: [Trap; 6] = [
     trap(Verb::List, ObjectKind::Snapshot, None),
 ];
 
+const DOOM_TRAPS: [Trap; 1] =
+    [trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Doomed))];
+const DECISION_TRAPS: [Trap; 2] = [
+    trap(Verb::Put, ObjectKind::Snapshot, None),
+    trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Doomed)),
+];
+const LISTING_TRAPS: [Trap; 2] = [
+    Trap { nth: 2, ..trap(Verb::List, ObjectKind::Session, None) },
+    Trap { nth: 3, ..trap(Verb::List, ObjectKind::Session, None) },
+];
+
 const fn trap(verb: Verb, kind: ObjectKind, step: Option<GenerationStep>) -> Trap {
-    Trap { verb, kind, step }
+    Trap { verb, kind, step, nth: 1 }
 }
 
 const fn mix(backup: u64, prune: u64, forget: u64, unforget: u64, restore: u64) -> Mix {
     Mix { backup, prune, forget, unforget, restore }
 }
 
+/// Contents that files of a schedule have.
+const CONTENT_COUNT: u64 = 20;
 /// Seconds after which sessions of which nothing was heard are held for dead, and a day more.
 const LONG: u64 = 15 * 86_400;
 
@@ -185,10 +231,12 @@ impl Stage {
             mix: mood.mix,
             faults: faults(&mut dice),
             sleeps: mood.sleeps,
-            trap: mood.has_trap.then(|| *dice.pick(&TRAPS)),
+            trap: (!mood.traps.is_empty()).then(|| *dice.pick(mood.traps)),
             hides: mood.hides,
+            loses: mood.loses,
             killed: *dice.pick(&[0, 200, 500]),
             task_count: 1 + dice.below(mood.task_count),
+            content_count: mood.content_count,
             off,
         };
         let first = match mood.first {
@@ -259,6 +307,25 @@ impl Stage {
         (world.violation(), killed > 0)
     }
 
+    /// Lets a host alone that does not know of the rule `off`, and loses one of its packs between two
+    /// backups: the second one must store anew what the source still has.
+    pub(super) fn lose_a_pack(&self, seed: u64, off: Option<Rule>, is_told: bool) -> Outcome {
+        let world = World::new(Baton::new(seed, 1), &ORIGIN, is_told);
+        let mut actor =
+            Actor::new(0, Arc::clone(&world), Treatment { off, ..CALM }, self.fresh_dir(0));
+        self.pools[0].install(|| {
+            actor.enter(seed);
+            world.baton.start(0);
+            for _ in 0..3 {
+                actor.back_up();
+            }
+            world.lose_pack();
+            actor.back_up();
+            simulated::leave();
+        });
+        Outcome { violation: world.violation(), log: world.log(), ..Outcome::default() }
+    }
+
     /// What is said of a cache in the store that it is of, and in one that never held what it knows.
     pub(super) fn stray_cache(&self) -> [Option<String>; 2] {
         let [own, other] = [(); 2].map(|()| World::new(Baton::new(0, 1), &ORIGIN, false));
@@ -298,6 +365,7 @@ impl Stage {
         let left = world.oracle.lock().expect("not poisoned").left_over();
         if let Some(first) = left.first()
             && !world.is_over()
+            && !world.has_lost_segments()
         {
             world.violated(format!("after three prunes {first}"));
         }

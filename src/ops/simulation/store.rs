@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::actor::Treatment;
+use super::actor::{Trap, Treatment};
 use super::world::{Effect, World};
 use crate::backend::error::{At, BackendError, What};
 use crate::backend::{Backend, Junk, Listed, Location, Probe, Put, Verb};
@@ -59,8 +59,8 @@ pub(super) struct Client {
     /// Requests until it is killed.
     left: AtomicU64,
     is_dead: AtomicBool,
-    /// Whether it met the trap of the schedule.
-    has_slept: AtomicBool,
+    /// How often it met the trap of the schedule.
+    trap_count: AtomicU64,
     fault_count: AtomicU64,
 }
 
@@ -108,7 +108,7 @@ impl Client {
             hidden,
             left: AtomicU64::new(life),
             is_dead: AtomicBool::new(false),
-            has_slept: AtomicBool::new(false),
+            trap_count: AtomicU64::new(0),
         })
     }
 
@@ -128,7 +128,7 @@ impl Client {
             return Err(other(at, "the process was killed"));
         }
         let baton = &self.world.baton;
-        let is_trapped = self.is_trap(at) && !self.has_slept.swap(true, Ordering::Relaxed);
+        let is_trapped = self.is_trap(at);
         let is_trapped = is_trapped && baton.dice(|dice| dice.falls(500));
         if is_trapped || baton.dice(|dice| dice.falls(self.treatment.sleeps)) {
             let of = if is_trapped { &TRAPPED_FOR[..] } else { &SLEEPS };
@@ -138,6 +138,9 @@ impl Client {
         }
         let step = baton.pass(self.me);
         self.world.apply_due(step);
+        if self.treatment.loses > 0 && baton.dice(|dice| dice.falls(self.treatment.loses)) {
+            self.world.lose_segment();
+        }
         let is_last = self.left.fetch_sub(1, Ordering::Relaxed) == 1;
         let mut fate = baton.dice(|dice| self.fate(at, dice));
         if is_last {
@@ -156,6 +159,7 @@ impl Client {
     }
 
     fn is_trap(&self, at: &At) -> bool {
+        let is_nth = |trap: Trap| self.trap_count.fetch_add(1, Ordering::Relaxed) + 1 == trap.nth;
         self.treatment.trap.is_some_and(|trap| {
             let (kind, step) = match &at.what {
                 What::Object(name) => match name.parsed() {
@@ -165,7 +169,7 @@ impl Client {
                 What::Kind(kind) => (*kind, None),
                 What::Place => return false,
             };
-            (trap.verb, trap.kind, trap.step) == (at.verb, kind, step)
+            (trap.verb, trap.kind, trap.step) == (at.verb, kind, step) && is_nth(trap)
         })
     }
 

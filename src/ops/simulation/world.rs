@@ -12,7 +12,8 @@ use super::oracle::Oracle;
 use crate::backend::memory::Memory;
 use crate::backend::{Backend, Put};
 use crate::base::{Clock, Error, Timestamp, simulated};
-use crate::format::ObjectName;
+use crate::format::name::Parsed;
+use crate::format::{ObjectKind, ObjectName};
 use crate::index::Index;
 use crate::repo::Repository;
 use crate::seal::Sealed;
@@ -33,6 +34,9 @@ pub(super) struct World {
     late: Mutex<BinaryHeap<std::cmp::Reverse<(u64, Effect)>>>,
     /// Names of what was stored in part.
     torn: Mutex<BTreeSet<String>>,
+    /// Every object that was made, in this order: names differ from run to run, as paths do.
+    made: Mutex<Vec<ObjectName>>,
+    has_lost_segments: AtomicBool,
     is_over: AtomicBool,
     violation: Mutex<Option<String>>,
     /// Every request, when somebody wants to read it.
@@ -55,6 +59,8 @@ impl World {
             oracle: Mutex::new(Oracle::new(repository)),
             late: Mutex::default(),
             torn: Mutex::default(),
+            made: Mutex::default(),
+            has_lost_segments: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
             violation: Mutex::default(),
             log: is_told.then(Mutex::default),
@@ -87,6 +93,39 @@ impl World {
         let len = self.baton.dice(|dice| dice.below(bytes.len() as u64)) as usize;
         self.torn.lock().expect("not poisoned").insert(name.as_str().to_owned());
         self.apply(Effect::Put(name, bytes.slice(..len)));
+    }
+
+    /// Loses an index segment, if there is one. What it said its packs say themselves.
+    pub(super) fn lose_segment(&self) {
+        if self.lose(ObjectKind::Index).is_some() {
+            self.has_lost_segments.store(true, Ordering::Relaxed);
+            self.oracle.lock().expect("not poisoned").lose_segment();
+        }
+    }
+
+    /// Loses a pack, if there is one, with all that it holds.
+    pub(super) fn lose_pack(&self) {
+        if let Some(Parsed::Pack(id)) = self.lose(ObjectKind::Pack).map(|name| name.parsed()) {
+            self.oracle.lock().expect("not poisoned").lose_pack(&id);
+        }
+    }
+
+    fn lose(&self, kind: ObjectKind) -> Option<ObjectName> {
+        let made = self.made.lock().expect("not poisoned");
+        let is_there = |name: &&ObjectName| name.kind() == kind && self.memory.stat(name).is_ok();
+        let names: Vec<_> = made.iter().filter(is_there).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let name = self.baton.dice(|dice| (*dice.pick(&names)).clone());
+        self.note(99, || format!("loses {name}"));
+        self.memory.delete(&name).expect("memory does not fail");
+        Some(name)
+    }
+
+    /// Whether segments were lost.
+    pub(super) fn has_lost_segments(&self) -> bool {
+        self.has_lost_segments.load(Ordering::Relaxed)
     }
 
     /// Whether an error is about an object that was stored in part.
@@ -143,7 +182,10 @@ impl World {
                 let sealed = Sealed::from_store(bytes.clone());
                 match self.memory.put(name, &sealed).expect("memory does not fail") {
                     Put::Exists => Ok(Put::Exists),
-                    Put::Created => oracle.created(name, bytes).map(|()| Put::Created),
+                    Put::Created => {
+                        self.made.lock().expect("not poisoned").push(name.clone());
+                        oracle.created(name, bytes).map(|()| Put::Created)
+                    }
                 }
             }
             Effect::Delete(name) => {

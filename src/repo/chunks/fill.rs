@@ -1,4 +1,4 @@
-//! Fills the index from the segments that the backend lists, and fills it again when it fails.
+//! Fills the index from the segments that the backend lists, as often as it takes.
 
 use std::collections::HashSet;
 
@@ -92,6 +92,7 @@ impl Chunks {
         self.notices().extend(notices);
         inner.alive = None;
         inner.has_adopted = false;
+        inner.anew_count += 1;
     }
 
     /// Takes in what is listed, and returns what contradicts it.

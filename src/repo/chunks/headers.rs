@@ -25,17 +25,42 @@ pub struct CloseLook {
     listed: HashSet<PackId>,
     /// It is known of each of them what it holds.
     is_complete: bool,
+    /// How often the index had been filled anew: what headers said goes with it.
+    anew_count: u64,
+}
+
+/// What a close look says of a chunk that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// No pack that is there holds it.
+    Gone,
+    /// A pack that is there holds it, though it cannot be read: that may pass.
+    There,
+    /// A pack that held it is gone, and one that does not say what it holds may hold it.
+    Unknown,
+    /// Nobody knows of it, and a pack does not say what it holds.
+    Unheard,
 }
 
 impl CloseLook {
-    /// Whether a chunk is gone for certain. It is not when a pack that may hold it is there, though
-    /// it cannot be read: that may pass.
+    /// What became of a chunk.
     ///
     /// # Errors
     /// When the index fails twice.
-    pub fn is_gone(&self, chunks: &Chunks, id: &ChunkId) -> Result<bool> {
+    pub fn judge(&self, chunks: &Chunks, id: &ChunkId) -> Result<Verdict> {
         let copies = chunks.locate(&[*id])?.pop().unwrap_or_default();
-        Ok(self.is_complete && !copies.iter().any(|copy| self.listed.contains(&copy.pack.id)))
+        let is_as_before = chunks.read().anew_count == self.anew_count;
+        Ok(match copies.iter().any(|copy| self.lists(&copy.pack.id)) {
+            true => Verdict::There,
+            false if self.is_complete && is_as_before => Verdict::Gone,
+            false if copies.is_empty() => Verdict::Unheard,
+            false => Verdict::Unknown,
+        })
+    }
+
+    /// Whether a pack was there.
+    pub fn lists(&self, pack: &PackId) -> bool {
+        self.listed.contains(pack)
     }
 }
 
@@ -95,14 +120,16 @@ impl Chunks {
             let listing = self.listed_packs()?;
             let listed = listing.iter().map(|(id, _)| *id).collect();
             let mut unknown = Vec::new();
+            // A number alone proves no places: they come after it.
             for pack in self.compare(&inner, listing)?.unindexed {
-                if inner.cache.index().pack_no(&pack.0)?.is_none() {
+                if inner.cache.index().packs_of(&adopt::segment_id(&pack.0))?.is_none() {
                     unknown.push(pack);
                 }
             }
             let Adoption { is_partial, has_missed } = self.adopt_packs(&inner, &unknown)?;
             if !has_missed || attempt == LIST_COUNT_MAX {
-                return Ok(CloseLook { listed, is_complete: !is_partial && !has_missed });
+                let is_complete = !is_partial && !has_missed;
+                return Ok(CloseLook { listed, is_complete, anew_count: inner.anew_count });
             }
             attempt += 1;
         }

@@ -7,7 +7,7 @@ mod dispute;
 mod fill;
 mod headers;
 
-pub use headers::CloseLook;
+pub use headers::{CloseLook, Verdict};
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
@@ -54,6 +54,8 @@ struct Inner {
     /// Whether one of those would count as alive otherwise.
     relies_on_doomed: bool,
     has_adopted: bool,
+    /// How often the index was given up and filled anew.
+    anew_count: u64,
     /// Segments that say of packs what is not true.
     distrusted: HashSet<SegmentId>,
 }
@@ -85,6 +87,7 @@ impl Chunks {
             doomed: HashSet::new(),
             relies_on_doomed: false,
             has_adopted: false,
+            anew_count: 0,
             distrusted,
         };
         let chunks = Self {
