@@ -20,17 +20,20 @@ pub(crate) fn parse_pack_size(text: &str) -> Result<u64, String> {
 /// # Errors
 /// When it is none, or no pack may have it.
 pub(crate) fn pack_len(typed: Option<u64>, environment: &Environment) -> Result<Option<u32>> {
-    let len = match (typed, environment.text(VARIABLE)?) {
-        (Some(len), _) => len,
+    let (len, source) = match (typed, environment.text(VARIABLE)?) {
+        (Some(len), _) => (len, "--pack-size"),
         (None, None) => return Ok(None),
-        (None, Some(text)) => parse_pack_size(&text).map_err(|why| {
-            Error::new(ErrorKind::Usage, format!("could not use {VARIABLE}: {why}"))
-        })?,
+        (None, Some(text)) => {
+            let len = parse_pack_size(&text).map_err(|why| {
+                Error::new(ErrorKind::Usage, format!("could not use {VARIABLE}: {why}"))
+            })?;
+            (len, VARIABLE)
+        }
     };
     let is_allowed = |len: &u32| (PACK_LEN_MIN..=PACK_LEN_MAX).contains(len);
     u32::try_from(len).ok().filter(is_allowed).map(Some).ok_or_else(|| {
         let (least, most) = (human(PACK_LEN_MIN.into()), human(PACK_LEN_MAX.into()));
-        Error::new(ErrorKind::Usage, "could not use this pack size")
+        Error::new(ErrorKind::Usage, format!("could not use the pack size of {source}"))
             .hint(format!("It is between {least} and {most}."))
     })
 }

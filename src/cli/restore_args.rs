@@ -6,6 +6,7 @@ use super::ui::Ui;
 use super::ui::json::RestoreStatus;
 use crate::base::size::human;
 use crate::base::text::escape;
+use crate::base::{Error, ErrorKind, Result};
 use crate::ops::restore::{Action, How, Overwrite, Tell};
 
 /// Options about what is there already.
@@ -34,9 +35,11 @@ pub(crate) struct RestoreArgs {
     #[arg(long)]
     sparse: bool,
 
-    /// Write what differs into the files that are there, and build none anew beside its old one: for
-    /// files larger than the free space. A run that is stopped leaves such a file with old and new
-    /// parts, and the next one goes on with it
+    /// Write what differs into the files that are there, unless they are small, instead of building
+    /// them anew beside the old ones: for files larger than the free space. A run that is stopped
+    /// leaves such a file with old and new parts, which only its owner may read, and the next one
+    /// goes on with it. What has another name, is being executed or belongs to somebody else is
+    /// built anew
     #[arg(long)]
     in_place: bool,
 }
@@ -50,6 +53,19 @@ enum Choice {
 }
 
 impl RestoreArgs {
+    /// Refuses what contradicts itself.
+    ///
+    /// # Errors
+    /// With the way out.
+    pub(crate) fn verify(&self) -> Result<()> {
+        if !self.in_place || !matches!(self.overwrite, Choice::IfNewer) {
+            return Ok(());
+        }
+        let message = "a file that was written in place in part is newer than the snapshot";
+        Err(Error::new(ErrorKind::Usage, message)
+            .hint("Give `--in-place` with `--overwrite always` or `if-changed`."))
+    }
+
     /// Whether nothing is written.
     pub(crate) fn dry_run(&self) -> bool {
         self.dry_run

@@ -19,7 +19,7 @@ The patterns of `--include` and `--exclude` are those of `backup`, compared with
 target: of `SNAPSHOT:PATH`, what stands behind PATH. Either sort may be given, not both. A directory
 above something that is included is made only when there is something to put into it.
 
-A file of the target is never written to: what differs is built beside it from what both have in
+Without `--in-place` a file of the target is never written to: what differs is built beside it from what both have in
 common and what has to be fetched, and takes its place in one step. Whoever stops or kills a restore
 finds the old file or the new one, and the same restore again fetches only what is missing. What is
 being built has a name that starts with `.parados-`; whoever does not restore again after a kill may

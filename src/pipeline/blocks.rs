@@ -41,6 +41,12 @@ impl<'s> Blocks<'s> {
         self.offset
     }
 
+    /// How many bytes to read next: where chunks are as long as blocks, the block then ends with one,
+    /// and nothing of it has to be carried into the next.
+    pub(super) fn next_len(&self) -> usize {
+        BLOCK_LEN.checked_sub(self.carry.len()).filter(|len| *len > 0).unwrap_or(BLOCK_LEN)
+    }
+
     /// Goes on at `offset`, behind a hole.
     pub(super) fn skip_to(&mut self, offset: u64) {
         debug_assert!(self.carry.is_empty(), "the last block before a hole ends its chunks");

@@ -15,7 +15,9 @@ use super::restore::Restore;
 use crate::base::Result;
 use crate::format::entry::{Entry, EntryKind};
 use crate::repo::list::{Ranged, for_each_range};
-use crate::target::{Created, Found, create_hard_link, create_special, create_symlink};
+use crate::target::{
+    Created, Found, check_special, create_hard_link, create_special, create_symlink,
+};
 
 /// Chunks in a window: more are in no better order.
 const WINDOW_PART_COUNT: usize = 32_768;
@@ -189,8 +191,14 @@ impl<'a> Entries<'a> {
         link: Option<LinkKey>,
         found: Option<Found>,
     ) {
+        let allowed = check_special(&parent.dir, &entry.name, entry);
+        if allowed.is_err() && link.is_none() && found.is_some_and(|it| it.is_device_of(entry)) {
+            self.reports.progress.others_done.add(1);
+            let path = || parent.dir.path_below(&entry.name);
+            return self.reports.tell(Action::Unchanged, path, 0);
+        }
         let made = if self.job.how.dry_run {
-            Ok(None)
+            allowed.map(|()| None)
         } else if entry.kind == EntryKind::Symlink {
             create_symlink(&parent.dir, &entry.name, entry).map(Some)
         } else {

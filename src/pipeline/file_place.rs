@@ -289,7 +289,7 @@ impl FilePlace {
         if self.is_broken.load(Ordering::Relaxed) || !(is_whole || self.is_in_place()) {
             return None;
         }
-        if !is_whole {
+        if self.is_in_place() && self.has_lost.load(Ordering::Relaxed) {
             self.entry.mtime = None;
         }
         let is_kept = self.is_kept();
@@ -412,10 +412,17 @@ impl FilePlace {
 
     /// The file that is there, if it is to be written and can be.
     fn open_in_place(&self, reports: &Reports<'_>) -> Option<FileWriter> {
-        let is_fit = |found: &Found| found.is_file() && found.has_one_name();
+        // To replace a small one takes no space, and leaves the old or the new one in any case.
+        let is_fit = |found: &Found| self.is_large && found.is_file() && found.has_one_name();
         let found = self.found.filter(|found| reports.how.in_place && is_fit(found))?;
+        // What was compared must be what is written.
+        let is_compared =
+            |old: &FileReader| old.found().identity() == found.identity() && old.is_as_before();
+        if !self.old().is_none_or(is_compared) {
+            return None;
+        }
         // Otherwise it gives way to a new one, as without the option.
-        open_file_in_place(&self.parent.dir, &self.entry.name, &found).ok()
+        open_file_in_place(&self.parent.dir, &self.entry.name, &found, &self.entry).ok()
     }
 
     fn create(&self, reports: &Reports<'_>) -> Result<FileWriter> {

@@ -47,7 +47,8 @@ impl MemoryPlan {
                 return Ok(Self { open_per_class, packs_in_flight, flight_bytes });
             }
         }
-        Err(too_little(total, fixed + FLIGHT_BYTES_MIN + 4 * u64::from(pack_len)))
+        let packs = format!("packs of {}", human(pack_len.into()));
+        Err(too_little(total, fixed + FLIGHT_BYTES_MIN + 4 * u64::from(pack_len), &packs))
     }
 }
 
@@ -78,7 +79,8 @@ impl RestorePlan {
     pub fn new(total: u64) -> Result<Self> {
         let fixed = INDEX_BYTES + BASE_BYTES;
         let rest = total.checked_sub(fixed).filter(|rest| *rest >= FLIGHT_BYTES_MIN);
-        let part = rest.ok_or_else(|| too_little(total, fixed + FLIGHT_BYTES_MIN))? / 16;
+        let part = rest.ok_or_else(|| too_little(total, fixed + FLIGHT_BYTES_MIN, "a restore"))?;
+        let part = part / 16;
         // What more would make no faster is left to others.
         let at_most = |bytes: u64, most: u64| bytes.min(most) as usize;
         let flight_bytes = at_most(5 * part, 192 * MIB);
@@ -94,8 +96,8 @@ impl RestorePlan {
     }
 }
 
-fn too_little(total: u64, least: u64) -> Error {
-    let message = format!("{} of memory is too little for this repository", human(total));
+fn too_little(total: u64, least: u64, what: &str) -> Error {
+    let message = format!("{} of memory is too little for {what}", human(total));
     Error::new(ErrorKind::Usage, message)
         .hint(format!("Give at least `--max-memory {}M`.", least.div_ceil(MIB)))
 }

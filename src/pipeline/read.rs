@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::blocks::{BLOCK_LEN, Blocks};
+use super::blocks::Blocks;
 use super::budget::Budget;
 use super::content::{Content, Fault, fill, judge, read_content};
 use super::failure::Failure;
@@ -313,7 +313,7 @@ impl<'s> Reading<'s> {
                     return None;
                 }
                 let offset = blocks.offset();
-                let len = BLOCK_LEN.min((end - offset) as usize);
+                let len = (blocks.next_len() as u64).min(end - offset) as usize;
                 let is_last = offset + len as u64 == end;
                 let read = blocks.read(workers, &mut entry, len, is_last, |buffer| {
                     let read;

@@ -135,6 +135,19 @@ impl Claim {
         Err(replaced(&dir.path_of(name)))
     }
 
+    /// Removes what a run that was killed has left for [`Self::beside`], where only it can have.
+    pub(super) fn discard_left_over(dir: &Arc<TargetDir>, name: &[u8]) {
+        let temporary = lasting_name(name);
+        if !dir.is_new()
+            && !dir.has_other_writers()
+            && let Ok(fd) = dir.open()
+            && take_up(dir, fd.as_fd(), &temporary).is_ok()
+        {
+            // It takes space, and nothing else.
+            unlinkat(&fd, &*temporary, AtFlags::empty()).ok();
+        }
+    }
+
     /// Leaves the thing under its temporary name, for a run that goes on with it.
     pub(super) fn leave(mut self) {
         self.is_committed = self.temporary.is_some() && !self.dir().has_other_writers();

@@ -6,7 +6,7 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom, Stat, fstat, seek, statat};
+use rustix::fs::{AtFlags, FileType, OFlags, SeekFrom, Stat, fstat, makedev, seek, statat};
 use rustix::io::Errno;
 
 use super::claim::{Created, Finished};
@@ -15,7 +15,7 @@ use super::fault::{fault, replaced};
 use super::handle::Handle;
 use super::{TargetDir, metadata};
 use crate::base::{Result, Timestamp};
-use crate::format::entry::Entry;
+use crate::format::entry::{Device, Entry, EntryKind};
 
 /// Bytes that are read at a time to find out whether they are zeros.
 const ZERO_READ_LEN: usize = 64 << 10;
@@ -48,6 +48,17 @@ impl Found {
     /// When its content changed last.
     pub fn mtime(&self) -> Timestamp {
         Timestamp::new(self.0.st_mtime, u32::try_from(self.0.st_mtime_nsec).unwrap_or(0))
+    }
+
+    /// Whether it is the device of `entry`.
+    pub fn is_device_of(&self, entry: &Entry) -> bool {
+        let kind = match entry.kind {
+            EntryKind::CharDevice => FileType::CharacterDevice,
+            EntryKind::BlockDevice => FileType::BlockDevice,
+            _ => return false,
+        };
+        let is_same = |device: Device| makedev(device.major, device.minor) == self.0.st_rdev;
+        self.kind() == kind && entry.device.is_some_and(is_same)
     }
 
     /// Which thing it is.

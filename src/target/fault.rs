@@ -23,8 +23,10 @@ pub(super) fn replaced(path: &str) -> Error {
 
 /// An error that says that something of `path` grants rights, for which nobody asked.
 pub(super) fn left_out(what: &str, path: &str) -> Error {
-    Error::new(ErrorKind::Unsupported, format!("left out {what} {path}"))
-        .hint("Restore again as root with `--special` to have it: content is not fetched twice.")
+    Error::new(ErrorKind::Unsupported, format!("left out {what} {path}")).hint(
+        "Restore again as root with `--special`, and `--overwrite always`, to have it: content \
+             is not fetched twice.",
+    )
 }
 
 /// An error that says that a directory with content is in the way.

@@ -68,13 +68,20 @@ pub fn create_file_beside(dir: &Arc<TargetDir>, name: &[u8]) -> Result<FileWrite
     Ok(FileWriter { file: fd.into(), hold: Hold::New(claim), is_left_over })
 }
 
-/// Opens the regular file `name` in `dir`, which `found` has found, to be written in place. From
-/// then on it is private until it is finished: it may get content that others must not read.
+/// Opens the regular file `name` in `dir`, which `found` has found, to be written in place as `entry`
+/// says. From then on only its owner may read it, until it is finished: it may get content that
+/// others must not read. What a run that was killed has left beside it is removed.
 ///
 /// # Errors
 /// When it may not be written, is being executed, has another name, which may lie anywhere, is
-/// another one by now, or another restore is at it.
-pub fn open_file_in_place(dir: &Arc<TargetDir>, name: &[u8], found: &Found) -> Result<FileWriter> {
+/// another one by now, or another restore is at it. When it would let somebody else read what is
+/// written: it has another owner than it is to have, or rules that are to stay.
+pub fn open_file_in_place(
+    dir: &Arc<TargetDir>,
+    name: &[u8],
+    found: &Found,
+    entry: &Entry,
+) -> Result<FileWriter> {
     dir.check_name(name)?;
     let failed = |e: Errno| fault("write in place", &dir.path_of(name), e);
     let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -86,7 +93,12 @@ pub fn open_file_in_place(dir: &Arc<TargetDir>, name: &[u8], found: &Found) -> R
     if !is_file || stat.st_nlink != 1 || identity != found.identity() {
         return Err(replaced(&dir.path_of(name)));
     }
+    let handle = Handle::open(fd.as_fd());
+    if !metadata::is_private_to_whom_it_is_for(dir.shared(), &handle, &stat, entry) {
+        return Err(failed(Errno::PERM));
+    }
     fchmod(&fd, Mode::RUSR | Mode::WUSR).map_err(failed)?;
+    Claim::discard_left_over(dir, name);
     let created = Created { dir: Arc::clone(dir), name: name.into(), identity };
     Ok(FileWriter { file: fd.into(), hold: Hold::Old(created), is_left_over: false })
 }
@@ -194,6 +206,10 @@ impl FileWriter {
     /// # Errors
     /// When the name cannot be taken. What could not be applied is in the result.
     pub fn finish(self, entry: &Entry) -> Result<Finished> {
+        // Blocks that were there before may reach the disk after the time that calls them whole.
+        if self.is_in_place() {
+            self.file.sync_data().map_err(|e| self.failed("write", e))?;
+        }
         let shared = self.hold.dir().shared();
         let handle = Handle::open(self.file.as_fd());
         let problems = metadata::apply(shared, &handle, entry, &|| self.hold.path());
@@ -289,7 +305,7 @@ mod tests {
         fs::write(world.path("f"), "old content").unwrap();
         let open = |name: &[u8]| {
             let found = world.root().look_again(name).unwrap().unwrap();
-            open_file_in_place(world.root(), name, &found)
+            open_file_in_place(world.root(), name, &found, &entry(EntryKind::File, 0o644))
         };
         let file = open(b"f").unwrap();
         file.write_at(b"NEW", 0).unwrap();
@@ -306,17 +322,30 @@ mod tests {
         assert_eq!(fs::read(world.path("f")).unwrap(), b"halfcontent");
         fs::hard_link(&precious, world.path("linked")).unwrap();
         assert!(open(b"linked").is_err());
+        let about = entry(EntryKind::File, 0o644);
         let found = world.root().look_again(b"f").unwrap().unwrap();
         fs::remove_file(world.path("f")).unwrap();
         symlink(&precious, world.path("f")).unwrap();
-        assert!(open_file_in_place(world.root(), b"f", &found).is_err());
+        assert!(open_file_in_place(world.root(), b"f", &found, &about).is_err());
         fs::remove_file(world.path("f")).unwrap();
         fs::write(world.path("f"), "it").unwrap();
         let found = world.root().look_again(b"f").unwrap().unwrap();
         fs::write(world.path("other"), "another one").unwrap();
         fs::rename(world.path("other"), world.path("f")).unwrap();
-        assert!(open_file_in_place(world.root(), b"f", &found).is_err());
+        assert!(open_file_in_place(world.root(), b"f", &found, &about).is_err());
         assert_eq!(fs::read(world.path("f")).unwrap(), b"another one");
+        if is_root("a file of somebody else is not written in place") {
+            let found = |world: &World| world.root().look_again(b"f").unwrap().unwrap();
+            std::os::unix::fs::chown(world.path("f"), Some(1234), None).unwrap();
+            assert!(open_file_in_place(world.root(), b"f", &found(&world), &about).is_err());
+            let mut theirs = about.clone();
+            theirs.uid = 1234;
+            assert!(open_file_in_place(world.root(), b"f", &found(&world), &theirs).is_ok());
+            let unowned = Options { owner: false, ..Options::default() };
+            let unowned = Target::open(&world.path(""), unowned).unwrap();
+            let file = open_file_in_place(unowned.root(), b"f", &found(&world), &theirs);
+            assert!(file.is_err());
+        }
         assert_eq!(fs::read(&precious).unwrap(), b"precious");
     }
 

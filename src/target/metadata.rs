@@ -2,6 +2,7 @@
 
 use rustix::fs::{FileType, Gid, Mode, Stat, Timespec, Timestamps, UTIME_OMIT, Uid};
 use rustix::io::Errno;
+use rustix::process::geteuid;
 
 use super::fault::{fault, left_out};
 use super::handle::Handle;
@@ -16,6 +17,8 @@ const SET_GROUP_ID: u32 = 0o2000;
 const NOBODY_AT_ALL: u32 = u32::MAX;
 /// The attribute that lets a program act with rights of root.
 const CAPABILITY: &[u8] = b"security.capability";
+/// The attribute with rules of access for others than owner and group.
+const ACCESS_RULES: &[u8] = b"system.posix_acl_access";
 
 /// Applies the metadata of `entry`; returns what could not be applied.
 ///
@@ -42,6 +45,31 @@ pub(super) fn apply(
         work.set_mtime(mtime);
     }
     work.problems
+}
+
+/// Whether nobody else may read an existing thing, once only its owner can, than who is to own it as
+/// `entry` says.
+pub(super) fn is_private_to_whom_it_is_for(
+    shared: &Shared,
+    handle: &Handle<'_>,
+    stat: &Stat,
+    entry: &Entry,
+) -> bool {
+    let ours = geteuid().as_raw();
+    let owner = if shared.options.owner { wanted_owner(shared, entry).0 } else { ours };
+    // A later mode lets those in again whom its rules name, unless they are removed.
+    let keeps_rules = !shared.options.xattrs
+        && handle.xattr_names().is_ok_and(|names| names.iter().any(|name| name == ACCESS_RULES));
+    (stat.st_uid == owner || stat.st_uid == ours) && !keeps_rules
+}
+
+/// The owner and group that `entry` is to have here.
+fn wanted_owner(shared: &Shared, entry: &Entry) -> (u32, u32) {
+    if shared.options.numeric_ids {
+        return (entry.uid, entry.gid);
+    }
+    let owners = &shared.owners;
+    (owners.uid(entry.user.as_deref(), entry.uid), owners.gid(entry.group.as_deref(), entry.gid))
 }
 
 /// Which parts of the ownership are as in the entry, on purpose.
@@ -80,15 +108,7 @@ impl Application<'_> {
         if !shared.options.owner {
             return Owned { user: false, group: false };
         }
-        let (uid, gid) = if shared.options.numeric_ids {
-            (entry.uid, entry.gid)
-        } else {
-            let owners = &shared.owners;
-            (
-                owners.uid(entry.user.as_deref(), entry.uid),
-                owners.gid(entry.group.as_deref(), entry.gid),
-            )
-        };
+        let (uid, gid) = wanted_owner(shared, entry);
         let has = Owned { user: self.stat.st_uid == uid, group: self.stat.st_gid == gid };
         if has.user && has.group {
             return has;

@@ -56,4 +56,4 @@ pub use link::{create_hard_link, create_symlink};
 pub use options::Options;
 pub use remove::Removal;
 pub use root::Target;
-pub use special::create_special;
+pub use special::{check_special, create_special};

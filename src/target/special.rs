@@ -27,17 +27,29 @@ pub fn create_special(dir: &Arc<TargetDir>, name: &[u8], entry: &Entry) -> Resul
             return Err(Error::new(ErrorKind::Bug, message));
         }
     };
-    let is_device = matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice);
-    if is_device && !dir.shared().options.special {
-        return Err(left_out("the device", &dir.path_of(name)));
-    }
+    check_special(dir, name, entry)?;
     let device = match entry.device {
-        Some(device) if is_device => makedev(device.major, device.minor),
+        Some(device) if is_device(entry) => makedev(device.major, device.minor),
         _ => 0,
     };
     place(dir, name, entry, device, |dir, name| {
         mknodat(dir, name, kind, Mode::RUSR | Mode::WUSR, device)
     })
+}
+
+/// Refuses a device that nobody asked for.
+///
+/// # Errors
+/// [`ErrorKind::Unsupported`], as [`create_special`].
+pub fn check_special(dir: &TargetDir, name: &[u8], entry: &Entry) -> Result<()> {
+    if is_device(entry) && !dir.shared().options.special {
+        return Err(left_out("the device", &dir.path_of(name)));
+    }
+    Ok(())
+}
+
+fn is_device(entry: &Entry) -> bool {
+    matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice)
 }
 
 #[cfg(test)]

@@ -33,7 +33,7 @@ fn a_repository_that_exists() {
     hint: Use it as it is, or choose another location.
     ");
     insta::assert_snapshot!(world.error(2, &["init", "-r", "other", "--pack-size", "1G"]), @r"
-    error: could not use this pack size
+    error: could not use the pack size of --pack-size
     hint: It is between <size> and <size>.
     ");
 }
@@ -134,11 +134,11 @@ fn little_memory_is_refused_with_the_least_that_will_do() {
     let world = World::with_repository();
     world.source();
     insta::assert_snapshot!(world.error(2, &["backup", "source", "--max-memory", "1M"]), @r"
-    error: <size> of memory is too little for this repository
+    error: <size> of memory is too little for packs of <size>
     hint: Give at least `--max-memory 184M`.
     ");
     insta::assert_snapshot!(world.error(2, &["restore", "latest", "-t", "x", "--max-memory", "1M"]), @r"
-    error: <size> of memory is too little for this repository
+    error: <size> of memory is too little for a restore
     hint: Give at least `--max-memory 120M`.
     ");
     assert!(!world.at("x").exists());

@@ -96,6 +96,17 @@ fn what_has_another_name_or_leads_elsewhere_is_replaced() {
 }
 
 #[test]
+fn what_would_never_be_finished_is_refused() {
+    let (world, part) = backed_up(&[]);
+    write_changed(&world, "back/image");
+    let typed = ["restore", &part, "-t", "back", "--in-place", "--overwrite", "if-newer"];
+    insta::assert_snapshot!(world.error(2, &typed), @r"
+    error: a file that was written in place in part is newer than the snapshot
+    hint: Give `--in-place` with `--overwrite always` or `if-changed`.
+    ");
+}
+
+#[test]
 fn a_run_that_is_killed_leaves_both_and_the_next_goes_on() {
     let (world, part) = backed_up(&[]);
     let restored = world.write("back/image", noise(9, LEN));
@@ -141,6 +152,9 @@ fn what_is_lost_stays_as_it_is_there() {
         let stayed = stayed.count();
         assert!(stayed > 500_000 && stayed < 1 << 20, "{stayed}");
     }
+    // Beyond the end of what is there, nothing is worth more than zeros.
+    fs::write(&restored, &noise(1, LEN)[..1000]).unwrap();
+    world.expect(3, &typed);
     fs::rename(world.at("kept"), &packs[0]).unwrap();
     world.ok(&typed);
     assert_eq!(look(&world.at("back")), look(&world.at("source")));

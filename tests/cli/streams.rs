@@ -139,6 +139,6 @@ fn the_pack_size_is_in_mib_as_in_restic_and_a_run_may_choose_another() {
     assert!(world.error(2, &large).contains("--max-memory"));
     world.set("PARADOS_PACK_SIZE", "129");
     for verb in [&["init", "-r", "other"][..], &["backup", "source"]] {
-        assert!(world.error(2, verb).contains("could not use this pack size"));
+        assert!(world.error(2, verb).contains("could not use the pack size of PARADOS_PACK_SIZE"));
     }
 }

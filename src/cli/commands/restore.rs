@@ -59,10 +59,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
+    args.restore.verify()?;
     let (word, path) = split(&args.snapshot)?;
     args.filter.warn_if_idle([word.as_str()], &context.ui);
     let snapshot = args.filter.selector(word, &context.environment)?;
     let select = args.selection.read(&context.environment)?;
+    if args.special && !rustix::process::geteuid().is_root() {
+        context.ui.notice("only root can give what `--special` asks for");
+    }
     let opened = context.open(Access::Read)?;
     let defaults = target::Options::default();
     let options = ops::restore::Options {
