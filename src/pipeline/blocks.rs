@@ -11,7 +11,7 @@ use super::recognize;
 use super::seal::Sealer;
 use super::workers::Workers;
 use crate::base::Result;
-use crate::chunk::Splitter;
+use crate::chunk::{Profile, Splitter};
 use crate::format::entry::Entry;
 use crate::format::list::{ChunkList, Piece};
 use crate::repo::list::ListBuilder;
@@ -41,10 +41,15 @@ impl<'s> Blocks<'s> {
         self.offset
     }
 
-    /// How many bytes to read next: where chunks are as long as blocks, the block then ends with one,
-    /// and nothing of it has to be carried into the next.
+    /// How many bytes to read next. Where chunks end on a grid, a block then ends with one, and nothing
+    /// of it has to be carried into the next; elsewhere reads stay aligned.
     pub(super) fn next_len(&self) -> usize {
-        BLOCK_LEN.checked_sub(self.carry.len()).filter(|len| *len > 0).unwrap_or(BLOCK_LEN)
+        let is_on_grid = |splitter: &Splitter| splitter.profile() != Profile::General;
+        let carried = match self.splitter.as_ref().is_some_and(is_on_grid) {
+            true => self.carry.len(),
+            false => 0,
+        };
+        BLOCK_LEN.checked_sub(carried).filter(|len| *len > 0).unwrap_or(BLOCK_LEN)
     }
 
     /// Goes on at `offset`, behind a hole.
