@@ -232,6 +232,12 @@ fn check_case(scene: &Scene, victim: &Victim, action: &Action, stranger: &Conten
         let world = World::over(&contents, &scene.scratch);
         let answer = world.run(operation, scene.last);
         let told = answer.told();
+        // Nobody knows what a round that has begun is about to delete: that stops who would rely on it.
+        let may_stop = victim.title == "open candidates" && operation == Operation::Backup;
+        if let Some(error) = answer.error.as_ref().filter(|_| may_stop) {
+            assert!(error.message.contains(&name), "{told}");
+            continue;
+        }
         assert!(answer.error.is_none(), "{told}");
         let is_there = action.leaves != Leaves::NoName;
         match victim.need {

@@ -155,6 +155,8 @@ pub(crate) struct Answer {
     pub(crate) problems: Vec<String>,
     /// What `check` found.
     pub(crate) findings: Vec<Finding>,
+    /// What `check` noted and called no damage.
+    pub(crate) notices: Vec<String>,
     /// The snapshots that are listed, or the one that was made or came back.
     pub(crate) snapshots: Vec<SessionId>,
     /// The paths that `ls` listed.
@@ -312,7 +314,8 @@ impl World {
                     cache_dir: self.cache_dir.clone(),
                     max_memory: MEMORY,
                 };
-                answer.findings = ops::check::check(&repository, &options, &run)?.findings;
+                let report = ops::check::check(&repository, &options, &run)?;
+                (answer.findings, answer.notices) = (report.findings, report.notices);
                 Ok(())
             }
             Operation::Backup => {

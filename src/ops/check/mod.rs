@@ -197,10 +197,11 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     }
     report.chunk_count = walker.count();
     // A run that slept while prune took its first packs still names them when it goes on.
-    let unneeded_count = gone.iter().filter(|name| findings.take_back_unneeded(name)).count();
-    if unneeded_count > 0 {
+    gone.retain(|name| findings.take_back_unneeded(name));
+    if let [first, ..] = &gone[..] {
+        let count = gone.len();
         report.notices.push(format!(
-            "{unneeded_count} packs that index segments name are gone, and no snapshot needs them"
+            "{count} packs that index segments name are gone, and no snapshot needs them, as {first}"
         ));
     }
     // Snapshots only hint at segments: one that is gone is no loss where others say the same.
