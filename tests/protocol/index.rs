@@ -195,10 +195,29 @@ pub struct CloseLook {
     is_complete: bool,
 }
 
+/// Where a close look finds a chunk that cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Whereabouts {
+    /// No pack that is there holds it.
+    Gone,
+    /// A pack that is there holds it.
+    There,
+    /// A pack that held it is gone, and one that does not say what it holds may hold it.
+    Unknown,
+    /// Nobody knows of it, and a pack does not say what it holds.
+    Unheard,
+}
+
 impl CloseLook {
-    /// Whether a chunk is gone for certain.
-    pub fn is_gone(&self, client: &Client, index: &Index, chunk: Chunks) -> bool {
-        self.is_complete && !index.locate(client, chunk).meets(&self.listed)
+    /// Where a chunk is, if anywhere.
+    pub fn whereabouts(&self, client: &Client, index: &Index, chunk: Chunks) -> Whereabouts {
+        let copies = index.locate(client, chunk);
+        match copies.meets(&self.listed) {
+            true => Whereabouts::There,
+            false if self.is_complete => Whereabouts::Gone,
+            false if copies.is_empty() => Whereabouts::Unheard,
+            false => Whereabouts::Unknown,
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is needed, as `ops::prune::mark` finds it.
 
 use crate::client::{Client, Run};
-use crate::index::{CloseLook, Index, Reader};
+use crate::index::{CloseLook, Index, Reader, Whereabouts};
 use crate::roots::Live;
 use crate::rules::Rule;
 use crate::world::{Body, Chunks, Name, Value, contents, node};
@@ -16,6 +16,8 @@ pub struct Marks {
     /// Nodes that were read.
     walked: Chunks,
     followed: Vec<Live>,
+    /// The session at whose root that ended because nobody can tell what it needs.
+    pub unknown: Option<u16>,
     reader: Reader,
 }
 
@@ -44,7 +46,10 @@ impl Marks {
                         self.needed |= contents(directory);
                     }
                     Found::Gone if !must_be_read(client, live).await => {}
-                    _ => {
+                    found => {
+                        if let (Found::Unknown, Live::Pending(id)) = (found, live) {
+                            self.unknown = Some(*id);
+                        }
                         client.tell(|| format!("cannot read what {live:?} needs"));
                         return Ok(false);
                     }
@@ -63,6 +68,7 @@ impl Marks {
         chunk: Chunks,
         close_look: &mut Option<CloseLook>,
     ) -> Run<Found> {
+        let mut whereabouts = Whereabouts::There;
         for attempt in 0..LOOK_COUNT_MAX {
             if self.reader.read(client, index, chunk).await? {
                 return Ok(Found::Read);
@@ -71,13 +77,18 @@ impl Marks {
                 return Ok(Found::Gone);
             }
             match close_look {
-                Some(look) if attempt > 0 && look.is_gone(client, index, chunk) => {
-                    return Ok(Found::Gone);
-                }
-                Some(_) if attempt == 0 => {}
-                // It was deleted after that look, or something keeps it from being read.
-                _ => *close_look = Some(index.look_closely(client).await?),
+                Some(_) if attempt == 0 => continue,
+                Some(look) => match look.whereabouts(client, index, chunk) {
+                    Whereabouts::Gone => return Ok(Found::Gone),
+                    other => whereabouts = other,
+                },
+                None => {}
             }
+            // It was deleted after that look, or something keeps it from being read.
+            *close_look = Some(index.look_closely(client).await?);
+        }
+        if whereabouts == Whereabouts::Unknown {
+            return Ok(Found::Unknown);
         }
         Ok(Found::Unread)
     }
@@ -88,8 +99,10 @@ enum Found {
     Read,
     /// No pack has it, or it is of a snapshot, where that does not matter.
     Gone,
-    /// A pack may have it.
+    /// A pack has it, or nobody knows of it.
     Unread,
+    /// Nobody can tell whether it is gone.
+    Unknown,
 }
 
 /// Whether nothing may be missing: of a snapshot, also of one that was committed meanwhile.

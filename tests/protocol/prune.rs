@@ -262,6 +262,10 @@ impl<'c> Prune<'c> {
                 client.tell(|| format!("needs {:#x}", self.marks.needed));
                 return Ok(roots);
             }
+            if let Some(id) = self.marks.unknown.take() {
+                client.create(Name::Snapshot(id), Value::Abort).await?;
+                continue;
+            }
             let now = Roots::read(client).await?.live;
             if roots.live.iter().all(|(root, _)| now.iter().any(|(other, _)| root == other)) {
                 return Err(Ended::Lost);
