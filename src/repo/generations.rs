@@ -92,7 +92,7 @@ impl GenerationView {
             {
                 return Err(error.hint(
                     "Nobody knows which packs that round of prune may delete. Try again; if it stays \
-                     so, run `parados prune --exclusive` while nothing else runs.",
+                     so, remove that object while no prune runs.",
                 ));
             }
         }
@@ -153,7 +153,9 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::backend::{self, Location, Options};
+    use crate::backend::memory::Memory;
+    use crate::backend::with::fault::{Fault, Faulty, Rule as FaultRule};
+    use crate::backend::{self, Location, Options, Verb};
     use crate::base::{SystemClock, Timestamp};
     use crate::format::slot::Label;
     use crate::repo::access::Creation;
@@ -211,5 +213,26 @@ mod tests {
         put(&repository, 2, Begin, &[], true);
         let error = GenerationView::read(&repository).unwrap_err();
         assert!(error.to_string().contains("gc/2/c"), "{error}");
+        // As the hint says.
+        repository.backend().delete(&ObjectName::generation(2, Candidates)).unwrap();
+        assert!(GenerationView::read(&repository).unwrap().endangered.is_empty());
+    }
+
+    #[test]
+    fn a_record_that_is_misread_once_is_read_again() {
+        use GenerationStep::{Begin, Candidates};
+        for fault in [Fault::Flipped, Fault::Short] {
+            let store = Faulty::new(Memory::new("misread", Arc::new(SystemClock)));
+            let secrets = [(Secret::KeyFile(Key::new([7; 32])), Label::default())];
+            let repository =
+                Repository::create(store.clone(), &Creation::default(), &secrets, &SystemClock)
+                    .unwrap();
+            put(&repository, 1, Candidates, &[1], true);
+            put(&repository, 1, Begin, &[], true);
+            store.inject(FaultRule::on(Verb::Get, fault).of(ObjectKind::Generation));
+            let view = GenerationView::read(&repository).unwrap();
+            assert_eq!((store.fault_count(), view.endangered.len()), (1, 1), "{fault:?}");
+            assert!(view.problems.is_empty(), "{:?}", view.problems);
+        }
     }
 }
