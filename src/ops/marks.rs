@@ -15,7 +15,7 @@ use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::tree::Node;
 use crate::format::{FrameKind, ObjectKind, ObjectName};
-use crate::repo::chunks::{CloseLook, Verdict};
+use crate::repo::chunks::{CloseLook, Whereabouts};
 use crate::repo::list::read_page;
 use crate::repo::reader::{Reader, damaged_chunk};
 use crate::repo::snapshots::read_decision;
@@ -198,20 +198,21 @@ impl Walk<'_> {
             }
             let chunks = self.reader.chunks();
             let mut look = self.close_look.borrow_mut();
-            let verdict = match &*look {
+            let whereabouts = match &*look {
                 Some(_) if attempt == 0 => continue,
-                Some(taken) => Some(taken.judge(chunks, id)?),
+                Some(taken) => Some(taken.whereabouts(chunks, id)?),
                 None => None,
             };
-            match verdict {
-                Some(Verdict::Gone) => break,
+            match whereabouts {
+                Some(Whereabouts::Gone) => break,
                 // It was deleted after that look.
-                Some(Verdict::There)
+                Some(Whereabouts::There)
                     if error.kind == ErrorKind::NotFound && attempt < LOOK_COUNT_MAX => {}
-                Some(Verdict::Unknown | Verdict::Unheard) if attempt < UNKNOWN_COUNT_MAX => {}
+                Some(Whereabouts::Unknown | Whereabouts::Unheard)
+                    if attempt < UNKNOWN_COUNT_MAX => {}
                 None => {}
-                Some(verdict) => {
-                    self.is_unknown.set(verdict == Verdict::Unknown);
+                Some(other) => {
+                    self.is_unknown.set(other == Whereabouts::Unknown);
                     return Err(error);
                 }
             }

@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::*;
+use crate::backend::Verb;
+use crate::backend::with::fault::{Fault, Faulty, Rule as FaultRule};
 use crate::base::SessionId;
 use crate::base::calendar::Calendar;
 use crate::ops::group::GroupBy;
@@ -12,7 +14,10 @@ use crate::ops::tests::{Counts, World, describe, noise};
 use crate::ops::{forget, restore, unforget};
 use crate::repo::roots::Roots;
 use crate::repo::select::Filter;
+use crate::repo::session::{Recheck, Root, Stored};
 use crate::repo::snapshots::Snapshots;
+use crate::seal::keys::Key;
+use crate::seal::slot::Secret;
 
 /// Forgets these, whatever is left.
 pub(super) fn forgetting(ids: &[SessionId]) -> forget::Options {
@@ -91,6 +96,30 @@ impl World {
         restore::restore(&self.repository, &options, &counts.run()).unwrap();
         assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
         target
+    }
+
+    /// A session that has stored its root, which needs the only backup of this world, and nothing else
+    /// yet; that backup is forgotten.
+    fn in_flight(&self) -> (Session<'_>, Stored<Root>) {
+        write(self, 1);
+        self.backup();
+        let snapshot = Snapshots::read(&self.repository).unwrap().all.remove(0);
+        let session = Session::start(&self.repository).unwrap();
+        let root = session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
+        self.forget(&[snapshot.id]);
+        (session, root)
+    }
+
+    /// The session looks again, finds that all of its packs are there, and commits.
+    fn commit(&self, session: Session<'_>, root: Stored<Root>) {
+        let counts = Counts::default();
+        let (chunks, _) = open_chunks(&self.repository, None, &counts.run()).unwrap();
+        chunks.list_packs(&HashSet::new()).unwrap();
+        let recheck = session.recheck(root, &|pack| chunks.is_alive(pack)).unwrap();
+        let Recheck::Sound(root) = recheck else { panic!("nothing was doomed") };
+        let committed = session.commit(root).unwrap();
+        self.is_sound();
+        assert_eq!(describe(&self.restored(committed.id)), describe(&self.source()));
     }
 
     fn is_sound(&self) {
@@ -190,23 +219,27 @@ fn within_the_grace_everything_can_come_back() {
 #[test]
 fn a_session_that_is_not_over_keeps_what_it_stored_and_what_it_found() {
     let world = World::new();
-    write(&world, 1);
-    world.backup();
-    let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
-    // Another run of the same tree has stored its root, and nothing else yet.
-    let session = Session::start(&world.repository).unwrap();
-    let root = session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
-    world.forget(&[snapshot.id]);
+    let (session, root) = world.in_flight();
     let report = world.prune_with(|_| ());
     assert_eq!(report.deleted_packs, 0, "{report:?}");
-    let counts = Counts::default();
-    let (chunks, _) = open_chunks(&world.repository, None, &counts.run()).unwrap();
-    chunks.list_packs(&HashSet::new()).unwrap();
-    let recheck = session.recheck(root, &|pack| chunks.is_alive(pack)).unwrap();
-    let crate::repo::session::Recheck::Sound(root) = recheck else { panic!("nothing was doomed") };
-    let committed = session.commit(root).unwrap();
-    world.is_sound();
-    assert_eq!(describe(&world.restored(committed.id)), describe(&world.source()));
+    world.commit(session, root);
+}
+
+/// A store that says once that a node of its root is another one, or not there.
+#[test]
+fn a_session_that_is_not_over_keeps_what_was_misread_once() {
+    for fault in [Fault::Flipped, Fault::Missing] {
+        let world = World::new();
+        let (session, root) = world.in_flight();
+        let store = Faulty::new(Arc::clone(world.repository.backend()));
+        let secret = || Ok(Secret::KeyFile(Key::new([7; 32])));
+        let repository = Repository::open(store.clone(), &mut |_| secret()).unwrap();
+        store.inject(FaultRule::on(Verb::GetRange, fault).of(ObjectKind::Pack));
+        let counts = Counts::default();
+        let report = prune(&Arc::new(repository), &world.prune_options(), &counts.run()).unwrap();
+        assert_eq!((store.fault_count(), report.deleted_packs), (1, 0), "{fault:?}: {report:?}");
+        world.commit(session, root);
+    }
 }
 
 /// That a node of its root cannot be read may pass, and then it commits.
@@ -217,12 +250,7 @@ fn a_session_that_is_not_over_keeps_what_cannot_be_read_for_now() {
     let cut: Harm = |bytes| bytes.truncate(100);
     for (kinds, harm) in [(&["packs"][..], flip), (&["packs"], cut), (&["packs", "index"], flip)] {
         let world = World::new();
-        write(&world, 1);
-        world.backup();
-        let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
-        let session = Session::start(&world.repository).unwrap();
-        let root = session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
-        world.forget(&[snapshot.id]);
+        let (session, root) = world.in_flight();
         let objects: BTreeSet<PathBuf> =
             kinds.iter().flat_map(|kind| world.objects_of(kind)).collect();
         let good: Vec<Vec<u8>> = objects.iter().map(|path| fs::read(path).unwrap()).collect();
@@ -236,21 +264,13 @@ fn a_session_that_is_not_over_keeps_what_cannot_be_read_for_now() {
             overwrite(path, &bytes);
         }
         let counts = Counts::default();
-        let mut options = world.prune_options();
-        options.cache_dir = None;
+        let options = Options { cache_dir: None, ..world.prune_options() };
         let error = prune(&world.repository, &options, &counts.run()).unwrap_err();
         assert!(error.message.contains("it is not known what session root"), "{error}");
         objects.iter().zip(&good).for_each(|(path, bytes)| overwrite(path, bytes));
-        let (chunks, _) = open_chunks(&world.repository, None, &counts.run()).unwrap();
-        chunks.list_packs(&HashSet::new()).unwrap();
-        let recheck = session.recheck(root, &|pack| chunks.is_alive(pack)).unwrap();
-        let crate::repo::session::Recheck::Sound(root) = recheck else {
-            panic!("nothing was doomed")
-        };
-        let committed = session.commit(root).unwrap();
+        world.commit(session, root);
         assert_eq!(world.prune_with(|_| ()).deleted_packs, 0);
         world.is_sound();
-        assert_eq!(describe(&world.restored(committed.id)), describe(&world.source()));
     }
 }
 
@@ -258,14 +278,8 @@ fn a_session_that_is_not_over_keeps_what_cannot_be_read_for_now() {
 #[test]
 fn what_is_gone_of_a_session_that_is_not_over_is_passed_over() {
     let world = World::new();
-    write(&world, 1);
-    world.backup();
-    let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
-    let session = Session::start(&world.repository).unwrap();
-    session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
-    world.forget(&[snapshot.id]);
-    let packs = world.objects_of("packs");
-    packs.iter().for_each(|path| fs::remove_file(path).unwrap());
+    let _in_flight = world.in_flight();
+    world.objects_of("packs").iter().for_each(|path| fs::remove_file(path).unwrap());
     world.prune_with(|_| ());
     assert_eq!(world.ids().len(), 0);
 }
@@ -274,12 +288,7 @@ fn what_is_gone_of_a_session_that_is_not_over_is_passed_over() {
 #[test]
 fn a_session_that_may_have_lost_something_is_fenced_off() {
     let world = World::new();
-    write(&world, 1);
-    world.backup();
-    let snapshot = Snapshots::read(&world.repository).unwrap().all.remove(0);
-    let session = Session::start(&world.repository).unwrap();
-    let root = session.put_root(snapshot.snapshot.clone(), &[]).unwrap();
-    world.forget(&[snapshot.id]);
+    let (session, root) = world.in_flight();
     world.objects_of("packs").iter().for_each(|path| fs::remove_file(path).unwrap());
     let directory = world.dir.path().join("repository/packs/00");
     fs::create_dir_all(&directory).unwrap();
@@ -287,9 +296,10 @@ fn a_session_that_may_have_lost_something_is_fenced_off() {
     let counts = Counts::default();
     prune(&world.repository, &world.prune_options(), &counts.run()).unwrap();
     let told = counts.problems.take();
-    assert!(told.iter().any(|problem| problem.message.contains("packs/00/00")), "{told:?}");
+    let of_pack = told.iter().filter(|problem| problem.message.contains("packs/00/00"));
+    assert_eq!(of_pack.count(), 1, "{told:?}");
     let recheck = session.recheck(root, &|_| true).unwrap();
-    let crate::repo::session::Recheck::Sound(root) = recheck else { panic!("nothing was doomed") };
+    let Recheck::Sound(root) = recheck else { panic!("nothing was doomed") };
     let error = session.commit(root).unwrap_err();
     assert!(error.message.contains("was fenced off"), "{error}");
 }

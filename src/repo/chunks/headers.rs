@@ -29,9 +29,9 @@ pub struct CloseLook {
     anew_count: u64,
 }
 
-/// What a close look says of a chunk that cannot be read.
+/// Where a close look finds a chunk that cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Whereabouts {
     /// No pack that is there holds it.
     Gone,
     /// A pack that is there holds it, though it cannot be read: that may pass.
@@ -43,18 +43,18 @@ pub enum Verdict {
 }
 
 impl CloseLook {
-    /// What became of a chunk.
+    /// Where a chunk is, if anywhere.
     ///
     /// # Errors
     /// When the index fails twice.
-    pub fn judge(&self, chunks: &Chunks, id: &ChunkId) -> Result<Verdict> {
+    pub fn whereabouts(&self, chunks: &Chunks, id: &ChunkId) -> Result<Whereabouts> {
         let copies = chunks.locate(&[*id])?.pop().unwrap_or_default();
         let is_as_before = chunks.read().anew_count == self.anew_count;
         Ok(match copies.iter().any(|copy| self.lists(&copy.pack.id)) {
-            true => Verdict::There,
-            false if self.is_complete && is_as_before => Verdict::Gone,
-            false if copies.is_empty() => Verdict::Unheard,
-            false => Verdict::Unknown,
+            true => Whereabouts::There,
+            false if self.is_complete && is_as_before => Whereabouts::Gone,
+            false if copies.is_empty() => Whereabouts::Unheard,
+            false => Whereabouts::Unknown,
         })
     }
 
@@ -88,14 +88,14 @@ impl Chunks {
         let mut adoption = Adoption::default();
         for batch in packs.chunks(READ_COUNT) {
             let mut segments = Vec::new();
-            for result in adopt::adopt(&self.repository, batch) {
+            for (result, (id, _)) in adopt::adopt(&self.repository, batch).into_iter().zip(batch) {
                 match result {
                     Ok(adopted) => segments.push(adopted),
                     // A prune deleted it since it was listed.
                     Err(error) if error.kind == ErrorKind::NotFound => adoption.has_missed = true,
                     Err(error) => {
                         adoption.is_partial = true;
-                        self.problems().push(error);
+                        self.report_once(adopt::segment_id(id), error);
                     }
                 }
             }

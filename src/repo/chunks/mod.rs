@@ -7,7 +7,7 @@ mod dispute;
 mod fill;
 mod headers;
 
-pub use headers::{CloseLook, Verdict};
+pub use headers::{CloseLook, Whereabouts};
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
