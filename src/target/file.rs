@@ -256,7 +256,9 @@ mod tests {
     use super::*;
     use crate::base::ErrorKind;
     use crate::format::entry::EntryKind;
-    use crate::target::testing::{Mount, World, entry, is_root, names};
+    use crate::target::testing::{
+        ACCESS_ACL, Mount, World, entry, is_root, names, shared_with_1234,
+    };
     use crate::target::{Options, Target};
 
     #[test]
@@ -347,6 +349,31 @@ mod tests {
             assert!(file.is_err());
         }
         assert_eq!(fs::read(&precious).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn in_place_nobody_is_let_in_by_rules_that_stay() {
+        let world = World::with(Options { xattrs: false, ..Options::default() });
+        fs::write(world.path("f"), "old").unwrap();
+        let found = world.root().look_again(b"f").unwrap().unwrap();
+        let open =
+            || open_file_in_place(world.root(), b"f", &found, &entry(EntryKind::File, 0o644));
+        assert!(open().is_ok());
+        xattr::set(world.path("f"), ACCESS_ACL, &shared_with_1234()).unwrap();
+        assert!(open().is_err());
+    }
+
+    #[test]
+    fn in_place_nothing_is_left_beside_of_a_run_that_was_killed() {
+        let world = World::new();
+        fs::write(world.path("f"), "old").unwrap();
+        let target = Target::open(&world.path(""), Options::default()).unwrap();
+        create_file_beside(target.root(), b"f").unwrap().leave();
+        assert_eq!(names(&world.path("")).len(), 2);
+        let found = target.root().look(b"f").unwrap().unwrap();
+        let about = entry(EntryKind::File, 0o644);
+        drop(open_file_in_place(target.root(), b"f", &found, &about).unwrap());
+        assert_eq!(names(&world.path("")), ["f"]);
     }
 
     #[test]

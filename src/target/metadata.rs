@@ -285,28 +285,12 @@ mod tests {
 
     use super::*;
     use crate::format::entry::EntryKind;
-    use crate::target::testing::{World, entry, is_root, xattrs};
+    use crate::target::testing::{
+        ACCESS_ACL, World, acl, entry, is_root, shared_with_1234, xattrs,
+    };
     use crate::target::{Options, Target, create_file, create_special};
 
-    const ACCESS_ACL: &str = "system.posix_acl_access";
     const DEFAULT_ACL: &str = "system.posix_acl_default";
-
-    /// An ACL as Linux stores it: version 2, then tag, rights and number of each rule.
-    fn acl(rules: &[(u16, u16, u32)]) -> Vec<u8> {
-        let mut bytes = 2u32.to_le_bytes().to_vec();
-        for (tag, rights, number) in rules {
-            bytes.extend(tag.to_le_bytes());
-            bytes.extend(rights.to_le_bytes());
-            bytes.extend(number.to_le_bytes());
-        }
-        bytes
-    }
-
-    /// Owner rw, user 1234 rw, group r, mask rw, others nothing.
-    fn shared_with_1234() -> Vec<u8> {
-        let none = u32::MAX;
-        acl(&[(1, 6, none), (2, 6, 1234), (4, 4, none), (16, 6, none), (32, 0, none)])
-    }
 
     fn make(world: &World, name: &str, entry: &Entry) -> (fs::Metadata, Vec<Error>) {
         let file = create_file(world.root(), name.as_bytes()).unwrap();

@@ -111,3 +111,23 @@ pub(super) fn is_root(test: &str) -> bool {
     }
     is_root
 }
+
+/// The attribute that holds an ACL.
+pub(super) const ACCESS_ACL: &str = "system.posix_acl_access";
+
+/// An ACL as Linux stores it: version 2, then tag, rights and number of each rule.
+pub(super) fn acl(rules: &[(u16, u16, u32)]) -> Vec<u8> {
+    let mut bytes = 2u32.to_le_bytes().to_vec();
+    for (tag, rights, number) in rules {
+        bytes.extend(tag.to_le_bytes());
+        bytes.extend(rights.to_le_bytes());
+        bytes.extend(number.to_le_bytes());
+    }
+    bytes
+}
+
+/// Owner rw, user 1234 rw, group r, mask rw, others nothing.
+pub(super) fn shared_with_1234() -> Vec<u8> {
+    let none = u32::MAX;
+    acl(&[(1, 6, none), (2, 6, 1234), (4, 4, none), (16, 6, none), (32, 0, none)])
+}

@@ -49,6 +49,20 @@ fn only_what_differs_is_written() {
     }
 }
 
+/// To replace one takes no space, and whoever reads it finds the old one or the new one.
+#[test]
+fn a_small_file_is_replaced() {
+    let world = World::with_repository();
+    world.write("source/small", "new");
+    world.ok(&["backup", "source"]);
+    let part = format!("latest:{}", world.at("source").display());
+    let restored = world.write("back/small", "old");
+    let before = File::open(&restored).unwrap();
+    world.ok(&["restore", &part, "-t", "back", "--in-place"]);
+    assert_eq!(std::io::read_to_string(before).unwrap(), "old");
+    assert_eq!(fs::read(&restored).unwrap(), b"new");
+}
+
 #[test]
 fn holes_come_back_where_something_was_written() {
     let world = World::with_repository();
