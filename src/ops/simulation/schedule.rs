@@ -323,7 +323,13 @@ impl Stage {
             actor.back_up();
             simulated::leave();
         });
-        Outcome { violation: world.violation(), log: world.log(), ..Outcome::default() }
+        Outcome {
+            violation: world.violation(),
+            tally: actor.tally,
+            requests: world.baton.steps(),
+            log: world.log(),
+            ..Outcome::default()
+        }
     }
 
     /// What is said of a cache in the store that it is of, and in one that never held what it knows.
