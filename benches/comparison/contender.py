@@ -49,6 +49,9 @@ class Contender:
     def thin(self, ids):
         return measure.run(self.tool.thin(ids), self.tool.env, self.place, self.log)
 
+    def squeeze(self):
+        return measure.run(self.tool.squeeze(), self.tool.env, self.place, self.log)
+
 
 def same(source, restored):
     """Whether names, types, modes, owners, times and contents came back."""

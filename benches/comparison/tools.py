@@ -59,7 +59,11 @@ class Tool:
         raise NotImplementedError
 
     def thin(self, ids):
-        """Forgets these snapshots and deletes at once what only they needed."""
+        """Forgets these snapshots and deletes at once what only they needed, as it is wont to."""
+        raise NotImplementedError
+
+    def squeeze(self):
+        """Deletes at once all that nobody needs, down to the last byte of a pack."""
         raise NotImplementedError
 
     def asked(self, command):
@@ -93,6 +97,9 @@ class ResticWords(Tool):
     def thin(self, ids):
         return [self.program, "-q", "forget", *ids, "--prune"]
 
+    def squeeze(self):
+        return [self.program, "-q", "prune", "--max-unused", "0"]
+
 
 class Parados(ResticWords):
     name = "parados"
@@ -114,6 +121,9 @@ class Parados(ResticWords):
 
     def thin(self, ids):
         return [*super().thin(ids), "--grace", "0"]
+
+    def squeeze(self):
+        return [*super().squeeze(), "--grace", "0"]
 
 
 class Restic(ResticWords):
@@ -178,6 +188,9 @@ class Rustic(Tool):
 
     def thin(self, ids):
         return self.rustic("forget", *ids, "--prune", "--instant-delete")
+
+    def squeeze(self):
+        return self.rustic("prune", "--max-unused", "0", "--instant-delete")
 
 
 class Bupstash(Tool):
