@@ -196,6 +196,11 @@ impl ObjectName {
         Self::of(&Parsed::Generation(n, step))
     }
 
+    /// `ledger/<kind>/<id>`, of small letters and digits both.
+    pub fn ledger(kind: &str, id: &str) -> Self {
+        Self::of(&Parsed::Ledger(kind.to_owned(), id.to_owned()))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -40,6 +40,11 @@ pub(super) fn last_snapshot(record: Option<Vec<u8>>) -> Option<SessionId> {
     last_written(record).map(|last| last.snapshot)
 }
 
+/// The id of the writer of this host, by its record in the local cache.
+pub(super) fn id(record: Option<Vec<u8>>) -> Option<WriterId> {
+    last_written(record).map(|last| last.writer)
+}
+
 fn last_written(record: Option<Vec<u8>>) -> Option<LastWritten> {
     LastWritten::decode(&record?).ok()
 }

@@ -6,15 +6,13 @@ use super::{Repository, damaged, is_missing};
 use crate::backend::{Listed, probe};
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::generation::Generation;
-use crate::format::ledger::LedgerRecord;
 use crate::format::name::Parsed;
 use crate::format::note::Note;
 use crate::format::snapshot::Root;
 use crate::format::{ObjectKind, ObjectName};
 
 /// Kinds that are opened here; all others are met on the way to the files.
-const KINDS: [ObjectKind; 4] =
-    [ObjectKind::Session, ObjectKind::Generation, ObjectKind::Note, ObjectKind::Ledger];
+const KINDS: [ObjectKind; 3] = [ObjectKind::Session, ObjectKind::Generation, ObjectKind::Note];
 /// Most names that are kept of what is no object.
 const JUNK_COUNT_MAX: usize = 10;
 
@@ -27,10 +25,11 @@ pub struct Examined {
     pub junk: Vec<String>,
     /// How many of these there are.
     pub junk_count: u64,
+    /// Objects that were read wrongly, and right when they were read again.
+    pub misread_count: u64,
 }
 
-/// Opens key slots, session roots, generations, notes and ledger records, and looks for what is no
-/// object at all.
+/// Opens key slots, session roots, generations and notes, and looks for what is no object at all.
 ///
 /// # Errors
 /// When objects cannot be listed, or the backend cannot be reached.
@@ -50,8 +49,16 @@ pub fn examine(repository: &Repository) -> Result<Examined> {
                 }
             }
         })?;
-        let opened: Vec<_> = listed.par_iter().map(|object| open(repository, object)).collect();
-        for error in opened.into_iter().filter_map(Result::err) {
+        let opened: Vec<_> =
+            listed.par_iter().map(|object| open_twice(repository, object)).collect();
+        for opened in opened {
+            let error = match opened {
+                Ok(was_misread) => {
+                    examined.misread_count += u64::from(was_misread);
+                    continue;
+                }
+                Err(error) => error,
+            };
             if error.kind == ErrorKind::Offline {
                 return Err(error);
             }
@@ -59,6 +66,14 @@ pub fn examine(repository: &Repository) -> Result<Examined> {
         }
     }
     Ok(examined)
+}
+
+/// Opens an object, once more if that does not go well; whether it then did.
+fn open_twice(repository: &Repository, object: &Listed) -> Result<bool> {
+    match open(repository, object) {
+        Err(error) if error.kind != ErrorKind::Offline => open(repository, object).map(|()| true),
+        opened => opened.map(|()| false),
+    }
 }
 
 fn open(repository: &Repository, object: &Listed) -> Result<()> {
@@ -73,7 +88,6 @@ fn open(repository: &Repository, object: &Listed) -> Result<()> {
         Parsed::Session(..) => Root::decode(&body).map(drop),
         Parsed::Generation(number, step) => Generation::decode(&body, number, step).map(drop),
         Parsed::Note(session, _) => Note::decode(&body, &session).map(drop),
-        Parsed::Ledger(..) => LedgerRecord::decode(&body).map(drop),
         _ => Ok(()),
     }
     .map_err(refuse)

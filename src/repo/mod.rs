@@ -1,6 +1,7 @@
 //! How objects hang together: a repository, opened.
 //!
-//! `access` opens and creates, `chunks` knows where chunks are, `reader` brings them back,
+//! `access` opens and creates, `chunks` knows where chunks are, `reader` brings them back, `ledger`
+//! remembers what was verified,
 //! `session` is the only way to add a snapshot, `snapshots` finds them again, `select` picks one,
 //! `tombstones` forgets them.
 
@@ -9,6 +10,7 @@ pub mod adopt;
 pub mod chunks;
 pub mod examine;
 pub mod generations;
+pub mod ledger;
 pub mod list;
 pub mod parallel;
 pub mod reader;

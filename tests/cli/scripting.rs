@@ -284,6 +284,11 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     plant(&environment, |snapshot| snapshot.time = future);
     let mut packs = world.objects("packs");
     packs.sort_by_key(|path| std::cmp::Reverse(fs::metadata(path).unwrap().len()));
+    let mut bytes = fs::read(&packs[0]).unwrap();
+    bytes[1000] ^= 1;
+    fs::remove_file(&packs[0]).unwrap();
+    fs::write(&packs[0], bytes).unwrap();
+    run(1, &["check", "--read-data"]);
     fs::remove_file(&packs[0]).unwrap();
     run(1, &["check"]);
     run(0, &["key", "passwd", "--new-key-file", "third"]);

@@ -310,7 +310,7 @@ impl World {
             Operation::Restore => self.restore(&repository, id, &run, &mut answer),
             Operation::Check => {
                 let options = ops::check::Options {
-                    read_data: true,
+                    depth: ops::check::Depth::Data(ops::check::Subset::All),
                     cache_dir: self.cache_dir.clone(),
                     max_memory: MEMORY,
                 };

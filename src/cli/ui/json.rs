@@ -491,6 +491,8 @@ pub(crate) struct Finding<'a> {
     pub(crate) message_type: &'static str,
     pub(crate) message: String,
     pub(crate) object: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) class: Option<&'static str>,
     pub(crate) hint: &'a str,
     pub(crate) affected: &'a [String],
 }
@@ -504,7 +506,14 @@ pub(crate) struct CheckSummary<'a> {
     pub(crate) snapshot_count: u64,
     pub(crate) pack_count: u64,
     pub(crate) chunk_count: u64,
+    pub(crate) read_pack_count: u64,
     pub(crate) read_bytes: u64,
+    pub(crate) misread_count: u64,
+    pub(crate) unverified_count: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_pack: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) oldest_verified: Option<String>,
 }
 
 /// One key slot.

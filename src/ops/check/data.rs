@@ -1,67 +1,189 @@
 //! Reads every byte of every pack, for what it is and for what is said of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Mutex;
 
 use rayon::prelude::*;
 
-use crate::base::{Error, ErrorKind, PackId, Result, SegmentId};
+use super::findings::{Class, cause};
+use super::packs::Packs;
+use super::subset::{Candidate, Subset};
+use super::{Check, writer};
+use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, WriterId};
 use crate::format::name::Parsed;
 use crate::format::{DecodeError, ObjectKind, ObjectName};
 use crate::index::PackRecord;
-use crate::ops::Run;
+use crate::index::remembered::encode_ids;
+use crate::ops::{DAMAGED_KEY, Run};
 use crate::pipeline::budget::Budget;
 use crate::repo::Repository;
 use crate::repo::access::list;
 use crate::repo::chunks::Chunks;
+use crate::repo::ledger::Ledger;
 use crate::repo::reader::damaged_pack;
-use crate::repo::trust::{Judge, Verdict};
-use crate::seal::{frame, pack};
+use crate::repo::trust::{self, Judge, Verdict};
+use crate::seal::{Sealed, frame, pack};
 
-/// What reading all packs came to.
-#[derive(Default)]
-pub(super) struct ReadPacks {
-    /// Packs that are not as they were stored, or as is said of them.
-    pub(super) damaged: Vec<(PackId, Error)>,
-    /// Bytes that were read.
-    pub(super) bytes: u64,
+/// What to do about a segment that somebody with the keys made up.
+const FALSE_SEGMENT_HINT: &str = "This host no longer relies on it. Find out who has the keys; then \
+    back up the sources again: what they still have is stored anew.";
+/// Times that a pack is read before it is called damaged.
+const READ_COUNT_MAX: usize = 3;
+
+impl Check<'_> {
+    /// Reads some of the packs, and records which are good; ids of those that are not. Names of those
+    /// that are gone by now are added to `gone`.
+    pub(super) fn data(
+        &mut self,
+        chunks: &Chunks,
+        packs: &Packs,
+        ledger: &mut Ledger,
+        subset: Subset,
+        gone: &mut Vec<ObjectName>,
+    ) -> Result<HashSet<PackId>> {
+        let repository = self.repository;
+        let budget = Budget::new((self.options.max_memory / 2) as usize);
+        let wanted = subset.of(packs.candidates(ledger));
+        let read = read_packs(repository, chunks, &wanted, &budget, self.run)?;
+        let mut lens: HashMap<PackId, u64> =
+            wanted.iter().map(|pack| (pack.id, pack.len)).collect();
+        for bad in &read.damaged {
+            let name = ObjectName::pack(bad.id);
+            self.findings.add(&name, cause(&bad.error)).class = bad.class;
+            if bad.error.kind == ErrorKind::NotFound {
+                gone.push(name);
+            }
+        }
+        let mut damaged: HashSet<PackId> = read.damaged.iter().map(|bad| bad.id).collect();
+        if !damaged.is_empty() {
+            self.known().meta_put(DAMAGED_KEY, &encode_ids(&damaged));
+        }
+        // What is not itself is no witness.
+        for bad in read.damaged.iter().filter(|bad| !is_contradiction(&bad.error)) {
+            lens.remove(&bad.id);
+        }
+        let mut found_false = HashSet::new();
+        for (name, segment, packs) in find_false_segments(repository, &lens, &budget, self.run)? {
+            let finding = self.findings.add(&name, cause(&trust::false_segment(&name)));
+            finding.hint = FALSE_SEGMENT_HINT.to_owned();
+            damaged.extend(packs);
+            found_false.insert(segment);
+        }
+        if !found_false.is_empty() {
+            let known = self.known();
+            found_false.extend(trust::distrusted_in(known.meta_get(trust::DISTRUSTED_KEY)));
+            known.meta_put(trust::DISTRUSTED_KEY, &trust::distrusted_record(&found_false));
+        }
+        self.report.read_pack_count = wanted.len() as u64;
+        self.report.read_bytes = read.bytes;
+        self.report.misread_count += read.misread_count;
+        let good = wanted.iter().map(|pack| pack.id).filter(|id| !damaged.contains(id)).collect();
+        self.record(ledger, good);
+        Ok(damaged)
+    }
+
+    /// Leaves behind what was verified, for the next check of a part. Who may only read can check all
+    /// the same.
+    fn record(&mut self, ledger: &mut Ledger, good: Vec<PackId>) {
+        let writer =
+            writer::id(self.known().meta_get(writer::KEY)).unwrap_or(WriterId::new([0; 32]));
+        let recorded = ledger.record(self.repository, good, writer, self.run.clock.now());
+        if let Err(error) = recorded {
+            let why = cause(&error);
+            self.report.notices.push(format!("could not record which packs were read: {why}"));
+        }
+    }
 }
 
-/// Reads packs of known lengths, as many at a time as memory has room for.
-pub(super) fn read_packs(
+/// A pack that is not as it was stored, or as is said of it.
+struct BadPack {
+    id: PackId,
+    error: Error,
+    class: Option<Class>,
+}
+
+/// What reading packs came to.
+#[derive(Default)]
+struct ReadPacks {
+    damaged: Vec<BadPack>,
+    /// Bytes that were read.
+    bytes: u64,
+    /// Packs that were good when they were read again.
+    misread_count: u64,
+}
+
+/// Reads packs, as many at a time as memory has room for.
+fn read_packs(
     repository: &Repository,
     chunks: &Chunks,
-    packs: Vec<(PackId, u64)>,
+    packs: &[Candidate],
     budget: &Budget,
     run: &Run<'_>,
 ) -> Result<ReadPacks> {
-    run.progress.bytes_total.set(packs.iter().map(|(_, len)| len).sum());
+    run.progress.bytes_total.set(packs.iter().map(|pack| pack.len).sum());
     let gathered = Mutex::new(ReadPacks::default());
-    packs.par_iter().try_for_each(|(id, len)| {
+    packs.par_iter().try_for_each(|Candidate { id, len, .. }| {
         run.cancel.check()?;
         let _grant = budget.take(*len as usize);
         let record = chunks.pack(id)?;
-        let read = match read_pack(repository, id, record.as_deref()) {
-            // That is no damage.
-            Err(error) if error.kind == ErrorKind::Offline => return Err(error),
-            read => read,
-        };
+        let mut read = read_pack(repository, id, record.as_deref());
+        let mut count = 1;
+        while read.as_ref().is_err_and(is_doubtful) && count < READ_COUNT_MAX {
+            read = read_pack(repository, id, record.as_deref());
+            count += 1;
+        }
         run.progress.bytes_done.add(*len);
         let mut gathered = gathered.lock().expect("no thread panics while it holds the lock");
         gathered.bytes += len;
-        gathered.damaged.extend(read.err().map(|error| (*id, error)));
+        match read {
+            Ok(()) => gathered.misread_count += u64::from(count > 1),
+            // That is no damage.
+            Err((error, _)) if error.kind == ErrorKind::Offline => return Err(error),
+            Err((error, class)) => gathered.damaged.push(BadPack { id: *id, error, class }),
+        }
         Ok::<(), Error>(())
     })?;
     let mut read = gathered.into_inner().expect("no thread panics while it holds the lock");
-    read.damaged.sort_by_key(|(id, _)| *id);
+    read.damaged.sort_by_key(|bad| bad.id);
     Ok(read)
 }
 
+/// Whether an error may be gone when the pack is read again: it may have been on the way.
+fn is_doubtful((error, _): &(Error, Option<Class>)) -> bool {
+    !matches!(error.kind, ErrorKind::Offline | ErrorKind::NotFound) && !is_contradiction(error)
+}
+
 /// Reads a whole pack and opens every frame.
-fn read_pack(repository: &Repository, id: &PackId, record: Option<&PackRecord>) -> Result<()> {
+///
+/// # Errors
+/// With where it went wrong, as far as one reading can tell.
+fn read_pack(
+    repository: &Repository,
+    id: &PackId,
+    record: Option<&PackRecord>,
+) -> std::result::Result<(), (Error, Option<Class>)> {
+    let sealed = repository.backend().get(&ObjectName::pack(*id));
+    let sealed = sealed.map_err(|error| (Error::from(error), None))?;
+    open_pack(repository, id, record, &sealed).map_err(|error| {
+        let is_as_stored = PackId::new(*blake3::hash(sealed.bytes()).as_bytes()) == *id;
+        let class = match is_as_stored {
+            _ if is_contradiction(&error) => None,
+            true => Some(Class::Memory),
+            false => Some(Class::AtRest),
+        };
+        (error, class)
+    })
+}
+
+/// Opens every frame of a pack.
+fn open_pack(
+    repository: &Repository,
+    id: &PackId,
+    record: Option<&PackRecord>,
+    sealed: &Sealed,
+) -> Result<()> {
     let keyring = repository.keyring();
     let refuse = |error| damaged_pack(id, error);
-    let sealed = repository.backend().get(&ObjectName::pack(*id))?;
     let bytes = sealed.bytes();
     let header = pack::open_header(keyring, bytes).map_err(refuse)?;
     let mut offset = crate::format::pack::PREFIX_LEN;
@@ -99,7 +221,7 @@ fn read_pack(repository: &Repository, id: &PackId, record: Option<&PackRecord>) 
 }
 
 /// Whether an error says that a pack and what is said of it differ, not that its bytes do.
-pub(super) fn is_contradiction(error: &Error) -> bool {
+fn is_contradiction(error: &Error) -> bool {
     let source = error.source.as_ref().and_then(|source| source.downcast_ref::<DecodeError>());
     source == Some(&DecodeError::Inconsistent)
 }
@@ -109,7 +231,7 @@ pub(super) fn is_contradiction(error: &Error) -> bool {
 const COMPARED_FACTOR: usize = 4;
 
 /// Finds index segments that say of packs what is not true.
-pub(super) fn find_false_segments(
+fn find_false_segments(
     repository: &Repository,
     lens: &HashMap<PackId, u64>,
     budget: &Budget,

@@ -8,6 +8,26 @@ use crate::format::{ObjectKind, ObjectName};
 /// Most affected paths that a finding names.
 pub(super) const AFFECTED_COUNT_MAX: usize = 20;
 
+/// Where an object was damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Where it is stored: its bytes are not those that were put there.
+    AtRest,
+    /// Before it was stored: its bytes are those that were put there, and not what they should be.
+    /// The memory or the processor of the machine that made it is to blame.
+    Memory,
+}
+
+impl Class {
+    /// The word for it in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AtRest => "at_rest",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 /// Something that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -15,6 +35,8 @@ pub struct Finding {
     pub object: String,
     /// What is wrong with it.
     pub message: String,
+    /// Where it was damaged, where that is known.
+    pub class: Option<Class>,
     /// What to do.
     pub hint: String,
     /// Paths in snapshots that cannot be restored whole because of it, the first few.
@@ -26,6 +48,10 @@ pub struct Finding {
 pub(super) struct Findings(BTreeMap<String, Finding>);
 
 impl Findings {
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn add(&mut self, name: &ObjectName, message: String) -> &mut Finding {
         let object = format!("{} {name}", name.kind().noun());
         self.add_named(object, message)
@@ -35,6 +61,7 @@ impl Findings {
         self.0.entry(object.clone()).or_insert_with(|| Finding {
             object,
             message,
+            class: None,
             hint: String::new(),
             affected: Vec::new(),
         })
@@ -99,7 +126,7 @@ fn hint(finding: &Finding) -> &'static str {
     } else if is(ObjectKind::Note) || is(ObjectKind::Ledger) {
         "What it said is lost, and no file; remove it."
     } else {
-        "No file in any snapshot needs it."
+        "No file in any snapshot is lost by it: nothing needs it, or it lies elsewhere as well."
     }
 }
 

@@ -3,43 +3,53 @@
 mod absent;
 mod data;
 mod findings;
+mod packs;
+mod subset;
 mod walk;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use absent::{find_hidden, find_lost_segments, find_missing_last, pending_count};
-use data::{find_false_segments, is_contradiction, read_packs};
-pub use findings::Finding;
-use findings::{Findings, cause};
+use findings::Findings;
+pub use findings::{Class, Finding};
+use packs::Packs;
+pub use packs::{Oldest, Verified};
+pub use subset::Subset;
 use walk::Walker;
 
 use super::writer::{self, last_snapshot};
-use super::{DAMAGED_KEY, Run, closing_notices, known_config, open_chunks};
+use super::{Run, closing_notices, known_config, open_chunks};
 use crate::base::text::escape;
 use crate::base::{PackId, Result};
 use crate::format::ObjectName;
-use crate::index::remembered::encode_ids;
 use crate::index::{Cache, CacheOptions, Scratch};
-use crate::pipeline::budget::Budget;
 use crate::repo::Repository;
+use crate::repo::chunks::Chunks;
 use crate::repo::examine::examine;
+use crate::repo::ledger::Ledger;
 use crate::repo::reader::Reader;
 use crate::repo::rounds;
 use crate::repo::snapshots::{Committed, Snapshots};
-use crate::repo::trust;
 
-/// What to do about a segment that somebody with the keys made up.
-const FALSE_SEGMENT_HINT: &str = "This host no longer relies on it. Find out who has the keys; then \
-    back up the sources again: what they still have is stored anew.";
+/// How closely to look.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Depth {
+    /// At what is listed; closer only where something is missing.
+    Quick,
+    /// At every snapshot, directory and index segment, and where every chunk is.
+    Metadata,
+    /// At these packs as well, byte by byte.
+    Data(Subset),
+}
 
 /// What to check.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Whether to read every pack.
-    pub read_data: bool,
-    /// Directory of the local cache; the check itself reads every segment anew.
+    /// How closely.
+    pub depth: Depth,
+    /// Directory of the local cache; unless the check is quick, it reads every segment anew.
     pub cache_dir: Option<PathBuf>,
     /// Bound on memory in bytes.
     pub max_memory: u64,
@@ -59,8 +69,14 @@ pub struct Report {
     /// Tree nodes and chunks of files that were looked up; one of many files counts once as long
     /// as it is remembered.
     pub chunk_count: u64,
+    /// Packs that were read.
+    pub read_pack_count: u64,
     /// Bytes of packs that were read.
     pub read_bytes: u64,
+    /// Packs that were read wrongly, and right when they were read again.
+    pub misread_count: u64,
+    /// Which packs were read back when.
+    pub verified: Verified,
 }
 
 /// What keeps a snapshot from being restored whole, by an index that is open. A part of
@@ -79,136 +95,198 @@ pub(super) fn lacks(
     Ok(findings.finish())
 }
 
-/// Checks that every snapshot can be restored; with `read_data` by reading every byte.
+/// Checks that every snapshot can be restored, as closely as `options` say.
 ///
 /// # Errors
 /// When the repository cannot be listed. Damage is a finding.
 pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
-    let mut report = Report::default();
-    let snapshots = Snapshots::read(repository)?;
-    let mut findings = Findings::default();
-    for error in &snapshots.problems {
-        findings.add_error(error);
-    }
-    find_hidden(repository, &snapshots, run, &mut findings)?;
-    let pending = pending_count(repository, &snapshots)?;
-    if pending > 0 {
-        report.notices.push(format!(
-            "{pending} sessions have a root and no snapshot: they were stopped at the very end, or \
-             somebody took their snapshots away"
-        ));
-    }
-    let examined = examine(repository)?;
-    for error in &examined.problems {
-        findings.add_error(error);
-    }
-    if examined.junk_count > 0 {
-        report.notices.push(format!(
-            "{} among the objects are none, and are left alone: {}",
-            examined.junk_count,
-            escape(examined.junk.join(", ").as_bytes())
-        ));
-    }
-    let cache = || CacheOptions::new(options.cache_dir.clone(), repository.config().repository);
-    {
-        // Open only for a moment: a backup that runs beside this wants it.
-        let (known, _) = Cache::open(cache());
-        if let Err(error) = known_config::compare_with(&known, repository) {
-            findings.add_error(&error);
-        }
-        find_missing_last(&snapshots, last_snapshot(known.meta_get(writer::KEY)), &mut findings);
-    }
+    let (findings, report) = (Findings::default(), Report::default());
+    let mut check = Check { repository, options, run, findings, report };
+    let snapshots = check.snapshots()?;
+    check.other_objects()?;
+    check.what_is_remembered(&snapshots);
     // A cache could hide that a segment is gone, so the index is built from what is there; on the
     // disk where that can be, because memory is bounded and repositories are not.
-    let scratch = options.cache_dir.as_ref().and_then(|dir| Scratch::make(dir).ok());
-    let (chunks, notices) = open_chunks(repository, scratch.as_ref().map(Scratch::path), run)?;
-    report.notices.extend(notices);
+    let cache_dir = options.cache_dir.as_ref();
+    let scratch = cache_dir.filter(|_| !check.is_quick()).and_then(|dir| Scratch::make(dir).ok());
+    let index_dir = match check.is_quick() {
+        true => cache_dir,
+        false => scratch.as_ref().map(Scratch::path),
+    };
+    let (chunks, notices) = open_chunks(repository, index_dir, run)?;
+    check.report.notices.extend(notices);
     for error in run.problems.take() {
-        findings.add_error(&error);
+        check.findings.add_error(&error);
     }
-    chunks.list_packs(&HashSet::new())?;
-    let packs = chunks.packs()?;
-    let unindexed = chunks.unindexed_packs();
-    report.pack_count = (packs.len() + unindexed.len()) as u64;
-    // What a prune has doomed goes, whether it was carried out to the end or not.
-    let rounds = rounds::read(repository).unwrap_or_default();
-    let doomed: HashSet<PackId> =
-        rounds.into_iter().filter_map(|round| round.doomed).flatten().collect();
-    let mut gone = Vec::new();
-    let missing = chunks.missing_packs().into_iter();
-    for (id, listed_len) in missing.filter(|(id, len)| len.is_some() || !doomed.contains(id)) {
-        let name = ObjectName::pack(id);
-        match listed_len {
-            None => {
-                findings.add(&name, "it is missing".to_owned());
-                gone.push(name);
-            }
-            Some(len) => {
-                let message = format!("it has {len} bytes, which is not what was stored");
-                findings.add(&name, message);
-            }
-        }
-    }
-    if !unindexed.is_empty() {
-        report.notices.push(format!(
-            "{} packs are in no index segment: an interrupted run left them",
-            unindexed.len()
-        ));
-    }
+    let packs = Packs::list(repository, &chunks)?;
+    check.report.pack_count = packs.count;
+    let mut gone = check.listed(&chunks, &packs);
+    let mut ledger = check.ledger()?;
     let mut damaged = HashSet::new();
-    if options.read_data {
-        let alive = packs.iter().copied().filter(|(id, _)| chunks.is_alive(id));
-        let all: Vec<_> = alive.chain(unindexed).collect();
-        let mut lens: HashMap<PackId, u64> = all.iter().copied().collect();
-        let budget = Budget::new((options.max_memory / 2) as usize);
-        let read = read_packs(repository, &chunks, all, &budget, run)?;
-        for (id, error) in &read.damaged {
-            findings.add(&ObjectName::pack(*id), cause(error));
-        }
-        damaged.extend(read.damaged.iter().map(|(id, _)| *id));
-        // Open only for a moment: a backup that runs beside this wants it.
-        if !damaged.is_empty() {
-            Cache::open(cache()).0.meta_put(DAMAGED_KEY, &encode_ids(&damaged));
-        }
-        // What is not itself is no witness.
-        for (id, _) in read.damaged.iter().filter(|(_, error)| !is_contradiction(error)) {
-            lens.remove(id);
-        }
-        let mut found_false = HashSet::new();
-        for (name, segment, packs) in find_false_segments(repository, &lens, &budget, run)? {
-            let finding = findings.add(&name, cause(&trust::false_segment(&name)));
-            finding.hint = FALSE_SEGMENT_HINT.to_owned();
-            damaged.extend(packs);
-            found_false.insert(segment);
-        }
-        if !found_false.is_empty() {
-            let (known, _) = Cache::open(cache());
-            found_false.extend(trust::distrusted_in(known.meta_get(trust::DISTRUSTED_KEY)));
-            known.meta_put(trust::DISTRUSTED_KEY, &trust::distrusted_record(&found_false));
-        }
-        report.read_bytes = read.bytes;
+    if let Depth::Data(subset) = options.depth {
+        damaged = check.data(&chunks, &packs, &mut ledger, subset, &mut gone)?;
     }
-    let reader = Reader::new(repository, &chunks);
-    let mut walker = Walker::new(&reader, run, damaged, options.max_memory, &mut findings);
-    for committed in &snapshots.all {
-        run.cancel.check()?;
-        walker.snapshot(committed)?;
-        report.snapshot_count += 1;
+    check.report.verified = Verified::of(&packs, &ledger);
+    if !check.is_quick() || !check.findings.is_empty() {
+        check.walk(&chunks, &snapshots, damaged, gone)?;
     }
-    report.chunk_count = walker.count();
-    // A run that slept while prune took its first packs still names them when it goes on.
-    gone.retain(|name| findings.take_back_unneeded(name));
-    if let [first, ..] = &gone[..] {
-        let count = gone.len();
+    let Check { findings, mut report, .. } = check;
+    if report.misread_count > 0 {
         report.notices.push(format!(
-            "{count} packs that index segments name are gone, and no snapshot needs them, as {first}"
+            "{} objects were read wrongly, and right when they were read again: the connection or the \
+             memory of this host is not to be relied on",
+            report.misread_count
         ));
-    }
-    // Snapshots only hint at segments: one that is gone is no loss where others say the same.
-    if chunks.has_adopted() {
-        find_lost_segments(repository, &snapshots, chunks.superseded(), &mut findings)?;
     }
     report.findings = findings.finish();
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
+}
+
+/// A check that is under way.
+struct Check<'a> {
+    repository: &'a Arc<Repository>,
+    options: &'a Options,
+    run: &'a Run<'a>,
+    findings: Findings,
+    report: Report,
+}
+
+impl Check<'_> {
+    fn is_quick(&self) -> bool {
+        self.options.depth == Depth::Quick
+    }
+
+    /// The local cache of this host. Open only for a moment: a backup that runs beside this wants it.
+    fn known(&self) -> Cache {
+        let id = self.repository.config().repository;
+        Cache::open(CacheOptions::new(self.options.cache_dir.clone(), id)).0
+    }
+
+    /// Every snapshot that is committed and not forgotten, and what hides some of them.
+    fn snapshots(&mut self) -> Result<Snapshots> {
+        let mut snapshots = Snapshots::read(self.repository)?;
+        if !snapshots.problems.is_empty() {
+            // What was misread on its way is no damage.
+            let again = Snapshots::read(self.repository)?;
+            if again.problems.len() < snapshots.problems.len() {
+                self.report.misread_count +=
+                    (snapshots.problems.len() - again.problems.len()) as u64;
+                snapshots = again;
+            }
+        }
+        for error in &snapshots.problems {
+            self.findings.add_error(error);
+        }
+        find_hidden(self.repository, &snapshots, self.run, &mut self.findings)?;
+        let pending = pending_count(self.repository, &snapshots)?;
+        if pending > 0 {
+            self.report.notices.push(format!(
+                "{pending} sessions have a root and no snapshot: they were stopped at the very end, \
+                 or somebody took their snapshots away"
+            ));
+        }
+        Ok(snapshots)
+    }
+
+    /// Objects that neither snapshots nor the index lead to.
+    fn other_objects(&mut self) -> Result<()> {
+        let examined = examine(self.repository)?;
+        self.report.misread_count += examined.misread_count;
+        for error in &examined.problems {
+            self.findings.add_error(error);
+        }
+        if examined.junk_count > 0 {
+            self.report.notices.push(format!(
+                "{} among the objects are none, and are left alone: {}",
+                examined.junk_count,
+                escape(examined.junk.join(", ").as_bytes())
+            ));
+        }
+        Ok(())
+    }
+
+    /// What this host knows of the repository, and the repository no more.
+    fn what_is_remembered(&mut self, snapshots: &Snapshots) {
+        let known = self.known();
+        if let Err(error) = known_config::compare_with(&known, self.repository) {
+            self.findings.add_error(&error);
+        }
+        let last = last_snapshot(known.meta_get(writer::KEY));
+        find_missing_last(snapshots, last, &mut self.findings);
+    }
+
+    fn ledger(&mut self) -> Result<Ledger> {
+        let ledger = Ledger::read(self.repository)?;
+        for error in &ledger.problems {
+            self.findings.add_error(error);
+        }
+        Ok(ledger)
+    }
+
+    /// Packs that are missing or of another length; names of those that are gone, which nobody may
+    /// need.
+    fn listed(&mut self, chunks: &Chunks, packs: &Packs) -> Vec<ObjectName> {
+        // What a prune has doomed goes, whether it was carried out to the end or not.
+        let rounds = rounds::read(self.repository).unwrap_or_default();
+        let doomed: HashSet<PackId> =
+            rounds.into_iter().filter_map(|round| round.doomed).flatten().collect();
+        let mut gone = Vec::new();
+        let missing = chunks.missing_packs().into_iter();
+        for (id, listed_len) in missing.filter(|(id, len)| len.is_some() || !doomed.contains(id)) {
+            let name = ObjectName::pack(id);
+            match listed_len {
+                None => {
+                    self.findings.add(&name, "it is missing".to_owned());
+                    gone.push(name);
+                }
+                Some(len) => {
+                    let message = format!("it has {len} bytes, which is not what was stored");
+                    self.findings.add(&name, message);
+                }
+            }
+        }
+        if packs.unindexed_count > 0 {
+            self.report.notices.push(format!(
+                "{} packs are in no index segment: an interrupted run left them",
+                packs.unindexed_count
+            ));
+        }
+        gone
+    }
+
+    /// Walks every snapshot, distrusting packs in `damaged`. Those that are `gone` are damage only if
+    /// a snapshot needs them.
+    fn walk(
+        &mut self,
+        chunks: &Chunks,
+        snapshots: &Snapshots,
+        damaged: HashSet<PackId>,
+        mut gone: Vec<ObjectName>,
+    ) -> Result<()> {
+        let reader = Reader::new(self.repository, chunks);
+        let max_memory = self.options.max_memory;
+        let mut walker = Walker::new(&reader, self.run, damaged, max_memory, &mut self.findings);
+        for committed in &snapshots.all {
+            self.run.cancel.check()?;
+            walker.snapshot(committed)?;
+            self.report.snapshot_count += 1;
+        }
+        self.report.chunk_count = walker.count();
+        // A run that slept while prune took its first packs still names them when it goes on.
+        gone.retain(|name| self.findings.take_back_unneeded(name));
+        if let [first, ..] = &gone[..] {
+            let count = gone.len();
+            self.report.notices.push(format!(
+                "{count} packs that index segments name are gone, and no snapshot needs them, as \
+                 {first}"
+            ));
+        }
+        // Snapshots only hint at segments: one that is gone is no loss where others say the same.
+        if chunks.has_adopted() {
+            let superseded = chunks.superseded();
+            find_lost_segments(self.repository, snapshots, superseded, &mut self.findings)?;
+        }
+        Ok(())
+    }
 }

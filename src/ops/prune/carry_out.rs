@@ -8,6 +8,7 @@ use crate::backend::{Listed, probe};
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId};
 use crate::format::{ObjectKind, ObjectName};
 use crate::repo::access::list;
+use crate::repo::ledger::Ledger;
 use crate::repo::parallel::ask_all;
 use crate::repo::roots::Roots;
 use crate::repo::rounds;
@@ -43,16 +44,29 @@ impl Prune<'_> {
                 report.deleted_snapshots += 1;
             }
         }
-        for Listed { name, modified, .. } in list(&**self.repository.backend(), ObjectKind::Ledger)?
-        {
-            if probe::is_left_over(&name)
-                && self.now.seconds.saturating_sub(modified.seconds) > PROBE_LONG_MAX
-            {
-                self.repository.backend().delete(&name)?;
-            }
-        }
+        self.tidy_ledger()?;
         if let Some(old) = number.checked_sub(2).filter(|old| *old > 0) {
             rounds::trim(self.repository, old)?;
+        }
+        Ok(())
+    }
+
+    /// Deletes what trials left that were killed, and records of checks that say nothing any more.
+    fn tidy_ledger(&self) -> Result<()> {
+        let backend = &**self.repository.backend();
+        for Listed { name, modified, .. } in list(backend, ObjectKind::Ledger)? {
+            let age = self.now.seconds.saturating_sub(modified.seconds);
+            if probe::is_left_over(&name) && age > PROBE_LONG_MAX {
+                backend.delete(&name)?;
+            }
+        }
+        let ledger = Ledger::read(self.repository)?;
+        if ledger.is_empty() {
+            return Ok(());
+        }
+        let packs = self.listed_packs()?;
+        for name in ledger.outdated(|pack| packs.contains_key(pack)) {
+            backend.delete(&name)?;
         }
         Ok(())
     }

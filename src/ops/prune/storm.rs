@@ -299,7 +299,11 @@ fn nothing_that_is_kept_is_lost_whoever_runs_beside_it() {
     }
     let last = scene.prune(0);
     assert_eq!((last.deleted_packs, last.moved_bytes), (0, 0), "{last:?}");
-    let options = check::Options { read_data: true, cache_dir: None, max_memory: 64 << 20 };
+    let options = check::Options {
+        depth: check::Depth::Data(check::Subset::All),
+        cache_dir: None,
+        max_memory: 64 << 20,
+    };
     let report = check::check(&scene.open(), &options, &Counts::default().run()).unwrap();
     assert!(report.findings.is_empty(), "{:?}", report.findings);
     let rounds = rounds::read(&scene.open()).unwrap();

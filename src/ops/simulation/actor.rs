@@ -370,7 +370,11 @@ impl Actor {
         self.world.note(self.me, || "check".to_owned());
         let tombed = || self.world.oracle.lock().expect("not poisoned").tombed.len();
         let before = tombed();
-        let options = check::Options { read_data, cache_dir: None, max_memory: 64 << 20 };
+        let depth = match read_data {
+            true => check::Depth::Data(check::Subset::All),
+            false => check::Depth::Metadata,
+        };
+        let options = check::Options { depth, cache_dir: None, max_memory: 64 << 20 };
         let said = self.run(|repository, run| {
             let report = check::check(repository, &options, run)?;
             Ok((report, run.problems.count()))

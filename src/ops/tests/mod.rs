@@ -1,5 +1,6 @@
 //! A directory goes in and comes back, through the whole engine on a real disk.
 
+mod checks;
 mod costs;
 mod meddling;
 mod models;
@@ -147,9 +148,13 @@ impl World {
     }
 
     pub(super) fn check(&self) -> check::Report {
+        self.check_to(check::Depth::Data(check::Subset::All))
+    }
+
+    pub(super) fn check_to(&self, depth: check::Depth) -> check::Report {
         let counts = Counts::default();
         let cache_dir = Some(self.dir.path().join("cache"));
-        let options = check::Options { read_data: true, cache_dir, max_memory: 512 << 20 };
+        let options = check::Options { depth, cache_dir, max_memory: 512 << 20 };
         check::check(&self.repository, &options, &counts.run()).unwrap()
     }
 }

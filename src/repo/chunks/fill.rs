@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::dispute::Dispute;
 use super::{Chunks, Inner, LIST_COUNT_MAX, SUPERSEDED_KEY};
 use crate::backend::Listed;
-use crate::base::{Error, Result, SegmentId, SessionId};
+use crate::base::{Error, ErrorKind, Result, SegmentId, SessionId};
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
 use crate::index::remembered::{decode_ids, encode_ids};
@@ -164,6 +164,18 @@ impl Chunks {
     /// # Errors
     /// Names the segment.
     pub fn fetch_segment(
+        &self,
+        name: &ObjectName,
+        origin: (SessionId, u32),
+    ) -> Result<Option<Segment>> {
+        match self.fetch_segment_once(name, origin) {
+            // Perhaps only on its way.
+            Err(error) if error.kind == ErrorKind::Damaged => self.fetch_segment_once(name, origin),
+            fetched => fetched,
+        }
+    }
+
+    fn fetch_segment_once(
         &self,
         name: &ObjectName,
         origin: (SessionId, u32),

@@ -1,0 +1,122 @@
+//! What was verified and when, as checks leave it in the repository.
+
+use std::collections::HashMap;
+
+use rayon::prelude::*;
+
+use super::access::list;
+use super::{Repository, damaged, is_missing};
+use crate::backend::{Listed, create_verified, probe};
+use crate::base::{Error, ErrorKind, PackId, Result, SessionId, Timestamp, WriterId};
+use crate::format::ledger::LedgerRecord;
+use crate::format::name::Parsed;
+use crate::format::{ObjectKind, ObjectName};
+
+/// Kind of the records that name packs.
+const VERIFIED: &str = "verified";
+/// Packs in one record, far from the longest there may be.
+const PACK_COUNT_MAX: usize = 1_000_000;
+/// Records that are held at a time while they are read.
+const BATCH_COUNT: usize = 64;
+
+/// What the records say.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    /// Records that name packs, in the order in which they were stored.
+    records: Vec<Listed>,
+    /// In which of them each pack was verified last.
+    last: HashMap<PackId, usize>,
+    /// An error for each record of any kind that cannot be read.
+    pub problems: Vec<Error>,
+}
+
+impl Ledger {
+    /// Reads every record.
+    ///
+    /// # Errors
+    /// When records cannot be listed, or the backend cannot be reached.
+    pub fn read(repository: &Repository) -> Result<Self> {
+        let mut listed = list(&**repository.backend(), ObjectKind::Ledger)?;
+        // What a probe tried out with says nothing.
+        listed.retain(|object| !probe::is_left_over(&object.name));
+        listed.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
+        let mut ledger = Self::default();
+        for batch in listed.chunks(BATCH_COUNT) {
+            let read: Vec<_> =
+                batch.par_iter().map(|object| read(repository, &object.name)).collect();
+            for (object, packs) in batch.iter().zip(read) {
+                match packs {
+                    Ok(packs) => ledger.take_in(object, packs),
+                    Err(error) if error.kind == ErrorKind::Offline => return Err(error),
+                    Err(error) => ledger.problems.push(error),
+                }
+            }
+        }
+        Ok(ledger)
+    }
+
+    /// Records that every frame of `packs` was read and found good.
+    ///
+    /// # Errors
+    /// When a record cannot be stored.
+    pub fn record(
+        &mut self,
+        repository: &Repository,
+        mut packs: Vec<PackId>,
+        writer: WriterId,
+        time: Timestamp,
+    ) -> Result<()> {
+        packs.sort_unstable();
+        packs.dedup();
+        for part in packs.chunks(PACK_COUNT_MAX) {
+            let record = LedgerRecord { time, writer, verified: part.to_vec(), drill: None };
+            // A name that nobody uses twice.
+            let name = ObjectName::ledger(VERIFIED, &SessionId::random().to_hex());
+            let sealed = repository.seal(&name, &record.encode());
+            create_verified(&**repository.backend(), &name, &sealed)?;
+            let stored = repository.backend().stat(&name)?;
+            self.take_in(&stored, record.verified);
+        }
+        Ok(())
+    }
+
+    /// Adds a record that was stored after all others.
+    fn take_in(&mut self, object: &Listed, packs: Vec<PackId>) {
+        if !matches!(object.name.parsed(), Parsed::Ledger(kind, _) if kind == VERIFIED) {
+            return;
+        }
+        self.last.extend(packs.into_iter().map(|pack| (pack, self.records.len())));
+        self.records.push(object.clone());
+    }
+
+    /// Whether nothing was ever verified.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// When every frame of a pack was last read and found good, by the clock of the place.
+    pub fn verified(&self, pack: &PackId) -> Option<Timestamp> {
+        self.last.get(pack).map(|number| self.records[*number].modified)
+    }
+
+    /// Records that say nothing any more: each of their packs is gone, or a later record names it.
+    pub fn outdated(&self, is_there: impl Fn(&PackId) -> bool) -> Vec<ObjectName> {
+        let mut says_something = vec![false; self.records.len()];
+        for (pack, number) in &self.last {
+            says_something[*number] |= is_there(pack);
+        }
+        let records = self.records.iter().zip(says_something);
+        records.filter(|(_, says)| !says).map(|(record, _)| record.name.clone()).collect()
+    }
+}
+
+/// Packs that a record names; none if it was taken away since.
+fn read(repository: &Repository, name: &ObjectName) -> Result<Vec<PackId>> {
+    let sealed = match repository.backend().get(name) {
+        Err(error) if is_missing(&error) => return Ok(Vec::new()),
+        sealed => sealed?,
+    };
+    let refuse = |error| damaged(name, error);
+    let body = crate::seal::object::open(repository.keyring(), name, &sealed).map_err(refuse)?;
+    Ok(LedgerRecord::decode(&body).map_err(refuse)?.verified)
+}
