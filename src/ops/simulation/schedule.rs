@@ -26,7 +26,7 @@ const MOODS: [Mood; 8] = [LIFE, LIFE, LIFE, SLEEPY, UNDECIDED, HIDING, TRAPPED, 
 
 const LIFE: Mood = Mood {
     mix: mix(45, 30, 10, 4, 9),
-    first: None,
+    cast: &[],
     sleeps: 4,
     hides: 0,
     loses: 0,
@@ -43,28 +43,40 @@ const TRAPPED: Mood =
 /// One writer sleeps while rounds come and go.
 pub(super) const WRITER_ASLEEP: Mood = Mood {
     mix: mix(34, 40, 26, 0, 0),
-    first: Some((mix(96, 0, 4, 0, 0), &WRITER_TRAPS)),
+    cast: &[Role { mix: mix(96, 0, 4, 0, 0), traps: &WRITER_TRAPS }],
     sleeps: 0,
     task_count: 14,
     ..LIFE
 };
 /// One prune does.
 pub(super) const PRUNE_ASLEEP: Mood =
-    Mood { first: Some((mix(15, 80, 5, 0, 0), &PRUNE_TRAPS)), ..WRITER_ASLEEP };
+    Mood { cast: &[Role { mix: mix(15, 80, 5, 0, 0), traps: &PRUNE_TRAPS }], ..WRITER_ASLEEP };
 
 /// One prune sleeps before it says what is doomed, beside writers that take their time.
 pub(super) const DOOM_ASLEEP: Mood = Mood {
     mix: mix(50, 42, 8, 0, 0),
-    first: Some((mix(0, 100, 0, 0, 0), &DOOM_TRAPS)),
+    cast: &[Role { mix: mix(0, 100, 0, 0, 0), traps: &DOOM_TRAPS }],
     sleeps: 30,
     task_count: 14,
+    ..LIFE
+};
+/// As that, beside a writer that stores its root and sleeps before it looks again.
+pub(super) const LATE_DOOM: Mood = Mood {
+    mix: mix(44, 34, 22, 0, 0),
+    cast: &[
+        Role { mix: mix(0, 100, 0, 0, 0), traps: &DOOM_TRAPS },
+        Role { mix: mix(100, 0, 0, 0, 0), traps: &SECOND_LOOK_TRAPS },
+    ],
+    sleeps: 0,
+    task_count: 14,
+    content_count: 3,
     ..LIFE
 };
 /// One prune sleeps while it reads the roots, not the first time; writers do before they commit, and
 /// other prunes before they decide.
 pub(super) const LISTING_ASLEEP: Mood = Mood {
     mix: mix(44, 32, 24, 0, 0),
-    first: Some((mix(0, 100, 0, 0, 0), &LISTING_TRAPS)),
+    cast: &[Role { mix: mix(0, 100, 0, 0, 0), traps: &LISTING_TRAPS }],
     sleeps: 0,
     traps: &DECISION_TRAPS,
     task_count: 14,
@@ -81,9 +93,8 @@ pub(super) const LOSSY: Mood = Mood { mix: mix(45, 40, 15, 0, 0), loses: 8, ..LI
 /// What a schedule is like.
 pub(super) struct Mood {
     mix: Mix,
-    /// What the first actor does, and before which requests it is suspended, where it is another one
-    /// than the others.
-    first: Option<(Mix, &'static [Trap])>,
+    /// What the first actors do who are not like the others; one at least is.
+    cast: &'static [Role],
     sleeps: u64,
     hides: u64,
     loses: u64,
@@ -93,6 +104,12 @@ pub(super) struct Mood {
     task_count: u64,
     /// How many contents there are.
     content_count: u64,
+}
+
+/// What an actor does, and before which requests it is suspended: one of them, the same each time.
+struct Role {
+    mix: Mix,
+    traps: &'static [Trap],
 }
 
 /// Nothing goes wrong.
@@ -146,6 +163,10 @@ const DOOM_TRAPS: [Trap; 1] =
 const DECISION_TRAPS: [Trap; 2] = [
     trap(Verb::Put, ObjectKind::Snapshot, None),
     trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Doomed)),
+];
+const SECOND_LOOK_TRAPS: [Trap; 2] = [
+    Trap { nth: 3, ..trap(Verb::List, ObjectKind::Generation, None) },
+    Trap { nth: 4, ..trap(Verb::List, ObjectKind::Generation, None) },
 ];
 const LISTING_TRAPS: [Trap; 2] = [
     Trap { nth: 2, ..trap(Verb::List, ObjectKind::Session, None) },
@@ -227,6 +248,7 @@ impl Stage {
         let count = 2 + dice.below(ACTOR_COUNT_MAX as u64 - 1) as usize;
         let any_mood = dice.pick(&MOODS);
         let mood = mood.unwrap_or(any_mood);
+        let count = count.max(mood.cast.len() + 1);
         let treatment = Treatment {
             mix: mood.mix,
             faults: faults(&mut dice),
@@ -239,15 +261,20 @@ impl Stage {
             content_count: mood.content_count,
             off,
         };
-        let first = match mood.first {
-            Some((mix, traps)) => Treatment { mix, trap: Some(*dice.pick(traps)), ..treatment },
-            None => treatment,
-        };
+        let cast: Vec<Treatment> = mood
+            .cast
+            .iter()
+            .map(|role| Treatment {
+                mix: role.mix,
+                trap: Some(*dice.pick(role.traps)),
+                ..treatment
+            })
+            .collect();
         let baton = Baton::new(dice.below(u64::MAX), count);
         let world = World::new(Arc::clone(&baton), &ORIGIN, is_told);
         let mut actors: Vec<Actor> = (0..count)
             .map(|me| {
-                let treatment = if me == 0 { first } else { treatment };
+                let treatment = *cast.get(me).unwrap_or(&treatment);
                 Actor::new(me, Arc::clone(&world), treatment, self.fresh_dir(me))
             })
             .collect();
