@@ -13,7 +13,7 @@ use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, WriterId};
 use crate::format::name::Parsed;
 use crate::format::{DecodeError, ObjectKind, ObjectName};
 use crate::index::PackRecord;
-use crate::index::remembered::encode_ids;
+use crate::index::remembered::{decode_ids, encode_ids};
 use crate::ops::{DAMAGED_KEY, Run};
 use crate::pipeline::budget::Budget;
 use crate::repo::Repository;
@@ -55,9 +55,7 @@ impl Check<'_> {
             }
         }
         let mut damaged: HashSet<PackId> = read.damaged.iter().map(|bad| bad.id).collect();
-        if !damaged.is_empty() {
-            self.known().meta_put(DAMAGED_KEY, &encode_ids(&damaged));
-        }
+        self.remember(&wanted, &damaged);
         // What is not itself is no witness.
         for bad in read.damaged.iter().filter(|bad| !is_contradiction(&bad.error)) {
             lens.remove(&bad.id);
@@ -80,6 +78,22 @@ impl Check<'_> {
         let good = wanted.iter().map(|pack| pack.id).filter(|id| !damaged.contains(id)).collect();
         self.record(ledger, good);
         Ok(damaged)
+    }
+
+    /// Remembers on this host which packs are damaged, so that the next backup stores anew what the
+    /// sources still have of them. Of packs that were not read nothing new is known.
+    fn remember(&self, read: &[Candidate], damaged: &HashSet<PackId>) {
+        let known = self.known();
+        let record = known.meta_get(DAMAGED_KEY).unwrap_or_default();
+        let before: HashSet<PackId> = decode_ids(&record).collect();
+        let mut after = before.clone();
+        for pack in read {
+            after.remove(&pack.id);
+        }
+        after.extend(damaged);
+        if after != before {
+            known.meta_put(DAMAGED_KEY, &encode_ids(&after));
+        }
     }
 
     /// Leaves behind what was verified, for the next check of a part. Who may only read can check all

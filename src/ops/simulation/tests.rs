@@ -206,7 +206,7 @@ const NEEDED: [(Rule, Way, u64); 20] = [
     (Rule::BegunRead, Way::Twins, 759),
     (Rule::Gone, Way::Any, 25_176),
     (Rule::LastCopy, Way::Twins, 408),
-    (Rule::HeaderRead, Way::Lossy, 1),
+    (Rule::HeaderRead, Way::Lossy, 8),
     (Rule::OneDecision, Way::PruneAsleep, 217),
     (Rule::TwoRounds, Way::LateDoom, 1573),
 ];

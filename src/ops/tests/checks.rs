@@ -150,6 +150,20 @@ fn what_is_damaged_is_not_recorded_as_read() {
 }
 
 #[test]
+fn a_check_of_other_packs_does_not_forget_which_are_damaged() {
+    let world = world();
+    damage(&pack_files(&world)[0], 5000);
+    let is_lost = |report: check::Report| report.findings.iter().any(|f| !f.affected.is_empty());
+    let [first, second] = [1, 2].map(|number| Depth::Data(Subset::Group { number, count: 2 }));
+    let [in_first, in_second] = [first, second].map(|group| is_lost(world.check_to(group)));
+    assert!(in_first != in_second);
+    let other = if in_first { second } else { first };
+    assert!(!is_lost(world.check_to(other)));
+    back_up(&world);
+    assert!(!is_lost(world.check()));
+}
+
+#[test]
 fn what_was_damaged_before_it_was_stored_says_so() {
     let world = world();
     let mut bytes = fs::read(&pack_files(&world)[0]).unwrap();
