@@ -23,6 +23,9 @@ fn a_tree_comes_back_as_it_was() {
     assert_eq!(fs::read(world.at("file/hello.txt")).unwrap(), b"hello\n");
     let check = world.ok(&["check", "--read-data"]);
     assert!(check.out.ends_with("no errors were found\n"), "{}", check.out);
+    assert!(check.out.contains("every pack has been read back"), "{}", check.out);
+    let quick = world.ok(&["check", "--quick"]);
+    assert!(quick.out.starts_with("compared 2 packs with the index\n"), "{}", quick.out);
     world.ok(&["restore", "latest", "--target", "cacheless", "--no-cache"]);
     fs::remove_dir_all(world.at("home/.cache")).unwrap();
     world.ok(&["ls", "latest"]);

@@ -90,7 +90,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     if let Some(rest) = ran.report.findings.len().checked_sub(shown).filter(|rest| *rest > 0) {
         ui.err(&format!("and {rest} more: `parados check --json` names them all"));
     }
-    print(ui, &ran.report)?;
+    print(ui, depth, &ran.report)?;
     Ok(if ran.report.findings.is_empty() { Outcome::Done } else { Outcome::Failed })
 }
 
@@ -122,7 +122,7 @@ fn print_finding(ui: &Ui, finding: &Finding) {
     ui.err(&lines);
 }
 
-fn print(ui: &Ui, report: &Report) -> Result<()> {
+fn print(ui: &Ui, depth: Depth, report: &Report) -> Result<()> {
     let num_errors = report.findings.len() as u64;
     if ui.json {
         let packs = report.findings.iter().map(|finding| finding.object.as_str());
@@ -141,12 +141,16 @@ fn print(ui: &Ui, report: &Report) -> Result<()> {
             oldest_verified: report.verified.oldest.map(|oldest| oldest.since.to_rfc3339()),
         });
     }
-    ui.tell(&format!(
-        "checked {}, {}, {}",
-        text::count(report.snapshot_count, "snapshot"),
-        text::count(report.pack_count, "pack"),
-        text::count(report.chunk_count, "chunk"),
-    ))?;
+    let packs = text::count(report.pack_count, "pack");
+    ui.tell(&match depth {
+        // It looked no closer.
+        Depth::Quick if report.chunk_count == 0 => format!("compared {packs} with the index"),
+        _ => format!(
+            "checked {}, {packs}, {}",
+            text::count(report.snapshot_count, "snapshot"),
+            text::count(report.chunk_count, "chunk"),
+        ),
+    })?;
     if report.read_pack_count > 0 {
         let packs = text::count(report.read_pack_count, "pack");
         ui.tell(&format!("read {packs}, {}", human(report.read_bytes)))?;
