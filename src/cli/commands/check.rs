@@ -19,7 +19,7 @@ const SHOWN_COUNT: usize = 10;
 /// recorded in the repository, so that checks of parts come to all of them in turn.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Only compare what is listed; look closer where something is missing
+    /// Only compare the packs that are listed with the index; look closer where something is missing
     #[arg(long, conflicts_with_all = ["read_data", "read_data_subset"])]
     quick: bool,
 
@@ -88,7 +88,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         print_finding(ui, finding);
     }
     if let Some(rest) = ran.report.findings.len().checked_sub(shown).filter(|rest| *rest > 0) {
-        ui.err(&format!("and {rest} more: `parados check --json` names them all"));
+        ui.err(&format!("and {rest} more: with `--json` all are named"));
     }
     print(ui, depth, &ran.report)?;
     Ok(if ran.report.findings.is_empty() { Outcome::Done } else { Outcome::Failed })

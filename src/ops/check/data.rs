@@ -99,8 +99,9 @@ impl Check<'_> {
     /// Leaves behind what was verified, for the next check of a part. Who may only read can check all
     /// the same.
     fn record(&mut self, ledger: &mut Ledger, good: Vec<PackId>) {
+        // A host that only checks has no id.
         let writer =
-            writer::id(self.known().meta_get(writer::KEY)).unwrap_or(WriterId::new([0; 32]));
+            writer::id(self.known().meta_get(writer::KEY)).unwrap_or_else(WriterId::random);
         let recorded = ledger.record(self.repository, good, writer, self.run.clock.now());
         if let Err(error) = recorded {
             let why = cause(&error);

@@ -36,7 +36,7 @@ use crate::repo::snapshots::{Committed, Snapshots};
 /// How closely to look.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Depth {
-    /// At what is listed; closer only where something is missing.
+    /// At the packs that are listed; closer only where something is missing.
     Quick,
     /// At every snapshot, directory and index segment, and where every chunk is.
     Metadata,
@@ -103,7 +103,9 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let (findings, report) = (Findings::default(), Report::default());
     let mut check = Check { repository, options, run, findings, report };
     let snapshots = check.snapshots()?;
-    check.other_objects()?;
+    if !check.is_quick() {
+        check.other_objects()?;
+    }
     check.what_is_remembered(&snapshots);
     // A cache could hide that a segment is gone, so the index is built from what is there; on the
     // disk where that can be, because memory is bounded and repositories are not.
