@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use super::{Repository, damaged, is_missing};
+use super::{Repository, damaged};
 use crate::backend::{Listed, probe};
 use crate::base::{Error, ErrorKind, Result};
 use crate::format::generation::Generation;
@@ -78,17 +78,12 @@ fn open_twice(repository: &Repository, object: &Listed) -> Result<bool> {
 
 fn open(repository: &Repository, object: &Listed) -> Result<()> {
     let name: &ObjectName = &object.name;
-    let sealed = match repository.backend().get(name) {
-        Err(error) if is_missing(&error) => return Ok(()),
-        sealed => sealed?,
-    };
-    let refuse = |error| damaged(name, error);
-    let body = crate::seal::object::open(repository.keyring(), name, &sealed).map_err(refuse)?;
+    let Some(body) = repository.find_object(name)? else { return Ok(()) };
     match name.parsed() {
         Parsed::Session(..) => Root::decode(&body).map(drop),
         Parsed::Generation(number, step) => Generation::decode(&body, number, step).map(drop),
         Parsed::Note(session, _) => Note::decode(&body, &session).map(drop),
         _ => Ok(()),
     }
-    .map_err(refuse)
+    .map_err(|error| damaged(name, error))
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rayon::prelude::*;
 
 use super::access::list;
-use super::{Repository, damaged, is_missing};
+use super::{Repository, damaged};
 use crate::backend::{Listed, create_verified, probe};
 use crate::base::{Error, ErrorKind, PackId, Result, SessionId, Timestamp, WriterId};
 use crate::format::ledger::LedgerRecord;
@@ -112,11 +112,7 @@ impl Ledger {
 
 /// Packs that a record names; none if it was taken away since.
 fn read(repository: &Repository, name: &ObjectName) -> Result<Vec<PackId>> {
-    let sealed = match repository.backend().get(name) {
-        Err(error) if is_missing(&error) => return Ok(Vec::new()),
-        sealed => sealed?,
-    };
-    let refuse = |error| damaged(name, error);
-    let body = crate::seal::object::open(repository.keyring(), name, &sealed).map_err(refuse)?;
-    Ok(LedgerRecord::decode(&body).map_err(refuse)?.verified)
+    let Some(body) = repository.find_object(name)? else { return Ok(Vec::new()) };
+    let record = LedgerRecord::decode(&body).map_err(|error| damaged(name, error))?;
+    Ok(record.verified)
 }

@@ -108,6 +108,19 @@ impl Repository {
         let sealed = self.backend.get(name)?;
         object::open(&self.keyring, name, &sealed).map_err(|error| damaged(name, error))
     }
+
+    /// As [`Repository::open_object`]; `None` when it is not there.
+    ///
+    /// # Errors
+    /// Names the object.
+    pub fn find_object(&self, name: &ObjectName) -> Result<Option<Vec<u8>>> {
+        let sealed = match self.backend.get(name) {
+            Err(error) if is_missing(&error) => return Ok(None),
+            sealed => sealed?,
+        };
+        let opened = object::open(&self.keyring, name, &sealed);
+        opened.map(Some).map_err(|error| damaged(name, error))
+    }
 }
 
 impl std::fmt::Debug for Repository {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::access::list;
 use super::parallel::ask_all;
 use super::select::{Filter, Selector};
-use super::{Repository, damaged, is_missing};
+use super::{Repository, damaged};
 use crate::backend::Listed;
 use crate::base::text::escape;
 use crate::base::{Error, ErrorKind, Problems, Result, SessionId, Timestamp, WriterId};
@@ -279,13 +279,7 @@ fn listed(repository: &Repository, kind: ObjectKind) -> Result<Vec<Listed>> {
 /// # Errors
 /// Names the object.
 pub fn read_decision(repository: &Repository, name: &ObjectName) -> Result<Option<Decision>> {
-    let sealed = match repository.backend().get(name) {
-        Ok(sealed) => sealed,
-        Err(error) if is_missing(&error) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let body = crate::seal::object::open(repository.keyring(), name, &sealed)
-        .map_err(|error| damaged(name, error))?;
+    let Some(body) = repository.find_object(name)? else { return Ok(None) };
     Decision::decode(&body).map(Some).map_err(|error| damaged(name, error))
 }
 
