@@ -19,11 +19,20 @@ const PACK_COUNT_MAX: usize = 1_000_000;
 /// Records that are held at a time while they are read.
 const BATCH_COUNT: usize = 64;
 
+/// A record that names packs.
+#[derive(Debug)]
+struct Record {
+    name: ObjectName,
+    /// When it was stored by the clock of the place, or written by its own word if that is earlier: a
+    /// place that stores an old record anew must not make its packs look as if read just now.
+    time: Timestamp,
+}
+
 /// What the records say.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// Records that name packs, in the order in which they were stored.
-    records: Vec<Listed>,
+    /// Records that name packs.
+    records: Vec<Record>,
     /// In which of them each pack was verified last.
     last: HashMap<PackId, usize>,
     /// An error for each record of any kind that cannot be read.
@@ -39,14 +48,15 @@ impl Ledger {
         let mut listed = list(&**repository.backend(), ObjectKind::Ledger)?;
         // What a probe tried out with says nothing.
         listed.retain(|object| !probe::is_left_over(&object.name));
-        listed.sort_by(|a, b| (a.modified, &a.name).cmp(&(b.modified, &b.name)));
         let mut ledger = Self::default();
         for batch in listed.chunks(BATCH_COUNT) {
             let read: Vec<_> =
                 batch.par_iter().map(|object| read(repository, &object.name)).collect();
-            for (object, packs) in batch.iter().zip(read) {
-                match packs {
-                    Ok(packs) => ledger.take_in(object, packs),
+            for (object, record) in batch.iter().zip(read) {
+                match record {
+                    Ok(Some(record)) => ledger.take_in(object, record),
+                    // A prune took it away since.
+                    Ok(None) => {}
                     Err(error) if error.kind == ErrorKind::Offline => return Err(error),
                     Err(error) => ledger.problems.push(error),
                 }
@@ -75,18 +85,23 @@ impl Ledger {
             let sealed = repository.seal(&name, &record.encode());
             create_verified(&**repository.backend(), &name, &sealed)?;
             let stored = repository.backend().stat(&name)?;
-            self.take_in(&stored, record.verified);
+            self.take_in(&stored, record);
         }
         Ok(())
     }
 
-    /// Adds a record that was stored after all others.
-    fn take_in(&mut self, object: &Listed, packs: Vec<PackId>) {
+    fn take_in(&mut self, object: &Listed, record: LedgerRecord) {
         if !matches!(object.name.parsed(), Parsed::Ledger(kind, _) if kind == VERIFIED) {
             return;
         }
-        self.last.extend(packs.into_iter().map(|pack| (pack, self.records.len())));
-        self.records.push(object.clone());
+        let (number, time) = (self.records.len(), record.time.min(object.modified));
+        self.records.push(Record { name: object.name.clone(), time });
+        for pack in record.verified {
+            let last = self.last.entry(pack).or_insert(number);
+            if self.records[*last].time <= time {
+                *last = number;
+            }
+        }
     }
 
     /// Whether nothing was ever verified.
@@ -94,9 +109,9 @@ impl Ledger {
         self.records.is_empty()
     }
 
-    /// When every frame of a pack was last read and found good, by the clock of the place.
+    /// When every frame of a pack was last read and found good.
     pub fn verified(&self, pack: &PackId) -> Option<Timestamp> {
-        self.last.get(pack).map(|number| self.records[*number].modified)
+        self.last.get(pack).map(|number| self.records[*number].time)
     }
 
     /// Records that say nothing any more: each of their packs is gone, or a later record names it.
@@ -110,9 +125,8 @@ impl Ledger {
     }
 }
 
-/// Packs that a record names; none if it was taken away since.
-fn read(repository: &Repository, name: &ObjectName) -> Result<Vec<PackId>> {
-    let Some(body) = repository.find_object(name)? else { return Ok(Vec::new()) };
-    let record = LedgerRecord::decode(&body).map_err(|error| damaged(name, error))?;
-    Ok(record.verified)
+/// A record; `None` if it is gone.
+fn read(repository: &Repository, name: &ObjectName) -> Result<Option<LedgerRecord>> {
+    let Some(body) = repository.find_object(name)? else { return Ok(None) };
+    LedgerRecord::decode(&body).map(Some).map_err(|error| damaged(name, error))
 }

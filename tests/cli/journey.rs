@@ -32,6 +32,24 @@ fn a_tree_comes_back_as_it_was() {
 }
 
 #[test]
+fn a_person_is_shown_ten_findings_and_a_program_all() {
+    let world = World::with_repository_at(None, &["--pack-size", "64K"]);
+    for number in 0..30 {
+        world.write(&format!("source/{number}"), noise(number, 300_000));
+    }
+    world.ok(&["backup", "source"]);
+    let packs = world.objects("packs");
+    for pack in &packs[..12] {
+        fs::remove_file(pack).unwrap();
+    }
+    let seen = world.expect(1, &["check"]);
+    assert_eq!(seen.err.matches("damage: pack").count(), 10, "{}", seen.err);
+    assert!(seen.err.contains("and 2 more"), "{}", seen.err);
+    let all = crate::world::json_lines(&world.expect(1, &["check", "--json"]).err);
+    assert_eq!(all.iter().filter(|line| line["message_type"] == "error").count(), 12);
+}
+
+#[test]
 fn listings_show_names_that_cannot_drive_a_terminal() {
     let world = World::with_repository();
     world.write("source/\u{1b}[31mred", "x");

@@ -69,7 +69,7 @@ pub struct Verified {
 pub struct Oldest {
     /// Which.
     pub pack: PackId,
-    /// When it was last read back, or stored if it never was; by the clock of the place.
+    /// When it was last read back, or stored if it never was.
     pub since: Timestamp,
 }
 

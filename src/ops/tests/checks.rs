@@ -46,10 +46,13 @@ fn back_up(world: &World) {
     backup::backup(&world.repository, &options, &Counts::default().run()).unwrap();
 }
 
+/// The longest first: the last ones of a run may hold little.
 fn pack_files(world: &World) -> Vec<PathBuf> {
     let repository = world.dir.path().join("repository");
-    let names = world.objects().into_keys().filter(|name| name.starts_with("packs"));
-    names.map(|name| repository.join(name)).collect()
+    let mut packs: Vec<_> = world.objects().into_iter().collect();
+    packs.retain(|(name, _)| name.starts_with("packs"));
+    packs.sort_by_key(|(_, len)| std::cmp::Reverse(*len));
+    packs.into_iter().map(|(name, _)| repository.join(name)).collect()
 }
 
 fn record_count(world: &World) -> usize {
@@ -133,6 +136,23 @@ fn the_pack_that_waits_for_longest_is_named() {
     world.check_to(Depth::Data(Subset::Bytes(1)));
     let oldest = world.check_to(Depth::Quick).verified.oldest.unwrap();
     assert!(!packs[3].ends_with(oldest.pack.to_hex()) && oldest.since.seconds > 1_000_000_000);
+}
+
+#[test]
+fn a_record_that_is_stored_anew_does_not_look_younger() {
+    let world = world();
+    world.check();
+    let since = |world: &World| world.check_to(Depth::Quick).verified.oldest.unwrap().since;
+    let before = since(&world);
+    let record = world.objects().into_keys().find(|name| name.starts_with("ledger")).unwrap();
+    let path = world.dir.path().join("repository").join(record);
+    let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1_000_000);
+    fs::File::open(&path).unwrap().set_modified(later).unwrap();
+    assert!(since(&world).seconds <= before.seconds + 1);
+    // Nor does it look younger than it was stored when a clock was ahead.
+    let long_ago = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000_000);
+    fs::File::open(&path).unwrap().set_modified(long_ago).unwrap();
+    assert_eq!(since(&world).seconds, 1_000_000_000);
 }
 
 #[test]
