@@ -9,6 +9,7 @@ mod actor;
 mod baton;
 mod content;
 mod oracle;
+mod place;
 mod schedule;
 mod store;
 mod tests;

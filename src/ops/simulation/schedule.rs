@@ -1,10 +1,10 @@
 //! Runs the schedule of a seed to its end.
 
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use super::actor::{Actor, Mix, Tally, Trap, Treatment};
 use super::baton::{Baton, Dice};
+use super::place::Place;
 use super::secret;
 use super::store::Faults;
 use super::world::World;
@@ -220,15 +220,13 @@ pub(super) struct Outcome {
 /// Threads that play actors, one schedule after the other.
 pub(super) struct Stage {
     pools: Vec<rayon::ThreadPool>,
-    dir: PathBuf,
 }
 
 impl Stage {
-    /// A stage with files below `dir`.
-    pub(super) fn new(dir: &Path) -> Self {
+    pub(super) fn new() -> Self {
         // What an actor leaves to rayon is done by its own thread.
         let pool = |_| rayon::ThreadPoolBuilder::new().num_threads(1).build().expect("threads");
-        Self { pools: (0..ACTOR_COUNT_MAX).map(pool).collect(), dir: dir.to_path_buf() }
+        Self { pools: (0..ACTOR_COUNT_MAX).map(pool).collect() }
     }
 
     /// Plays the schedule of `seed`, in which nobody knows of the rule `off`.
@@ -270,12 +268,13 @@ impl Stage {
                 ..treatment
             })
             .collect();
+        let place = Place::of(seed);
         let baton = Baton::new(dice.below(u64::MAX), count);
         let world = World::new(Arc::clone(&baton), &ORIGIN, is_told);
         let mut actors: Vec<Actor> = (0..count)
             .map(|me| {
                 let treatment = *cast.get(me).unwrap_or(&treatment);
-                Actor::new(me, Arc::clone(&world), treatment, self.fresh_dir(me))
+                Actor::new(me, Arc::clone(&world), treatment, place.dir(me))
             })
             .collect();
         std::thread::scope(|threads| {
@@ -293,7 +292,7 @@ impl Stage {
         actors.iter().for_each(|actor| tally.add(&actor.tally));
         drop(actors);
         if !world.is_over() {
-            self.pools[0].install(|| self.calm(&world, seed));
+            self.pools[0].install(|| self.calm(&world, &place, seed));
         }
         let oracle = world.oracle.lock().expect("not poisoned");
         Outcome {
@@ -311,8 +310,8 @@ impl Stage {
     pub(super) fn crash(&self, seed: u64, at: u64, task: fn(&mut Actor)) -> (Option<String>, bool) {
         let baton = Baton::new(seed, 1);
         let world = World::new(Arc::clone(&baton), &ORIGIN, false);
-        let dir = self.fresh_dir(0);
-        let mut actor = Actor::new(0, Arc::clone(&world), CALM, dir);
+        let place = Place::of(seed);
+        let mut actor = Actor::new(0, Arc::clone(&world), CALM, place.dir(0));
         let killed = self.pools[0].install(|| {
             actor.enter(seed);
             baton.start(0);
@@ -329,7 +328,7 @@ impl Stage {
             killed
         });
         if !world.is_over() {
-            self.pools[0].install(|| self.calm(&world, seed));
+            self.pools[0].install(|| self.calm(&world, &place, seed));
         }
         (world.violation(), killed > 0)
     }
@@ -338,8 +337,8 @@ impl Stage {
     /// backups: the second one must store anew what the source still has.
     pub(super) fn lose_a_pack(&self, seed: u64, off: Option<Rule>, is_told: bool) -> Outcome {
         let world = World::new(Baton::new(seed, 1), &ORIGIN, is_told);
-        let mut actor =
-            Actor::new(0, Arc::clone(&world), Treatment { off, ..CALM }, self.fresh_dir(0));
+        let place = Place::of(seed);
+        let mut actor = Actor::new(0, Arc::clone(&world), Treatment { off, ..CALM }, place.dir(0));
         self.pools[0].install(|| {
             actor.enter(seed);
             world.baton.start(0);
@@ -362,7 +361,8 @@ impl Stage {
     /// What is said of a cache in the store that it is of, and in one that never held what it knows.
     pub(super) fn stray_cache(&self) -> [Option<String>; 2] {
         let [own, other] = [(); 2].map(|()| World::new(Baton::new(0, 1), &ORIGIN, false));
-        let mut actor = Actor::new(0, Arc::clone(&own), CALM, self.fresh_dir(0));
+        let place = Place::of(0);
+        let mut actor = Actor::new(0, Arc::clone(&own), CALM, place.dir(0));
         self.pools[0].install(|| {
             actor.enter(0);
             own.baton.start(0);
@@ -375,21 +375,13 @@ impl Stage {
         [own.violation(), other.violation()]
     }
 
-    fn fresh_dir(&self, me: usize) -> PathBuf {
-        let dir = self.dir.join(me.to_string());
-        drop(std::fs::remove_dir_all(&dir));
-        std::fs::create_dir_all(&dir).expect("there is space");
-        dir
-    }
-
     /// Nobody writes any more and nothing fails: three prunes later only what is needed is left.
-    fn calm(&self, world: &Arc<World>, seed: u64) {
+    fn calm(&self, world: &Arc<World>, place: &Place, seed: u64) {
         world.note(90, || "calm".to_owned());
         world.apply_due(u64::MAX);
         let me = 0;
         world.baton.resume(me);
-        let mut actor = Actor::new(me, Arc::clone(world), CALM, self.dir.join("calm"));
-        drop(std::fs::create_dir_all(&actor.dir));
+        let mut actor = Actor::new(me, Arc::clone(world), CALM, place.dir(ACTOR_COUNT_MAX));
         actor.enter(seed);
         for _ in 0..3 {
             world.baton.wait_for(LONG);

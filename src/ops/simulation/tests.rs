@@ -31,48 +31,39 @@ fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
 }
 
-fn scratch() -> tempfile::TempDir {
-    let builder = tempfile::Builder::new().prefix("parados-simulation-").to_owned();
-    builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a directory")
-}
-
 #[test]
 fn no_schedule_loses_anything() {
-    let dir = scratch();
     if let Some(seed) = number(SEED_VARIABLE) {
         let named = std::env::var(WAY_VARIABLE).unwrap_or_else(|_| "Any".to_owned());
         let way = Way::ALL.into_iter().find(|way| format!("{way:?}") == named).expect("a way");
-        let outcome = way.play(&Stage::new(dir.path()), seed, None, true);
+        let outcome = way.play(&Stage::new(), seed, None, true);
         std::io::stdout().write_all(outcome.log.as_bytes()).unwrap();
         assert_eq!(outcome.violation, None);
         return;
     }
-    play_all(Way::Any, &dir, number(COUNT_VARIABLE).unwrap_or(COUNT));
+    play_all(Way::Any, number(COUNT_VARIABLE).unwrap_or(COUNT));
 }
 
 /// Schedules of one kind only, which the others are seldom.
 #[test]
 fn no_kind_of_schedule_loses_anything() {
-    let dir = scratch();
     let count = number(COUNT_VARIABLE).unwrap_or(COUNT) / WAY_SHARE;
     for way in Way::ALL.into_iter().filter(|way| !matches!(way, Way::Any)) {
-        play_all(way, &dir, count);
+        play_all(way, count);
     }
 }
 
 /// Plays so many schedules on all cores, and says what happened in them.
-fn play_all(way: Way, dir: &tempfile::TempDir, count: u64) {
+fn play_all(way: Way, count: u64) {
     let first = number(FIRST_VARIABLE).unwrap_or(0);
     let next = AtomicU64::new(first);
     let total = Mutex::new((Tally::default(), 0, 0, 0));
     let violations = Mutex::new(Vec::new());
     let started = Instant::now();
     std::thread::scope(|threads| {
-        for worker in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            let (next, total, violations) = (&next, &total, &violations);
-            let dir = dir.path().join(worker.to_string());
-            threads.spawn(move || {
-                let stage = Stage::new(&dir);
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            threads.spawn(|| {
+                let stage = Stage::new();
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= first + count {
@@ -110,8 +101,7 @@ fn play_all(way: Way, dir: &tempfile::TempDir, count: u64) {
 
 #[test]
 fn a_seed_goes_the_same_way_twice() {
-    let dir = scratch();
-    let stage = Stage::new(dir.path());
+    let stage = Stage::new();
     for seed in 0..40 {
         let [first, second] = [(); 2].map(|()| stage.play(seed, None, true));
         if first.log != second.log {
@@ -124,8 +114,7 @@ fn a_seed_goes_the_same_way_twice() {
 
 #[test]
 fn a_cache_that_says_what_never_was_is_noticed() {
-    let dir = scratch();
-    let [own, other] = Stage::new(dir.path()).stray_cache();
+    let [own, other] = Stage::new().stray_cache();
     assert_eq!(own, None);
     assert!(other.is_some_and(|what| what.contains("which nobody wrote")));
 }
@@ -222,8 +211,7 @@ const TRIED_COUNT: u64 = 1_500;
 
 #[test]
 fn each_rule_is_needed() {
-    let dir = scratch();
-    let stage = Stage::new(dir.path());
+    let stage = Stage::new();
     for rule in ALL {
         let Some((_, way, first)) = NEEDED.iter().find(|(needed, ..)| *needed == rule) else {
             assert!(ONLY_IN_THE_MODEL.contains(&rule), "{rule:?} has no seed");
@@ -255,8 +243,7 @@ const TASKS: [Task; 5] = [
 
 #[test]
 fn any_request_may_be_the_last() {
-    let dir = scratch();
-    let stage = Stage::new(dir.path());
+    let stage = Stage::new();
     for (name, task) in TASKS {
         let mut at = 0;
         loop {
@@ -281,11 +268,10 @@ fn any_request_may_be_the_last() {
 #[test]
 #[ignore = "a search, not a test"]
 fn find_seeds_that_need_a_rule() {
-    let dir = scratch();
     let wanted = std::env::var("PARADOS_SIMULATION_RULE").unwrap_or_default();
     let (first, count) =
         (number(FIRST_VARIABLE).unwrap_or(0), number(COUNT_VARIABLE).unwrap_or(COUNT));
-    let stage = Stage::new(dir.path());
+    let stage = Stage::new();
     for rule in ALL {
         if !wanted.is_empty() && !wanted.split(',').any(|name| name == format!("{rule:?}")) {
             continue;
