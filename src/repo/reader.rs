@@ -88,17 +88,33 @@ impl<'a> Reader<'a> {
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        if self.looks_again(&copies)? {
-            let is_new = |copy: &&Located| copies.iter().all(|old| old.pack.id != copy.pack.id);
-            let moved = self.chunks.locate(&[*id])?.pop().unwrap_or_default();
-            for copy in moved.iter().filter(is_new) {
-                if let Ok(raw) = self.read_copy(kind, id, copy) {
-                    self.looked().vain_count = 0;
-                    return Ok(raw);
-                }
+        let other = match self.looks_again(&copies)? {
+            true => self.other_copy(kind, id, &copies)?,
+            false => None,
+        };
+        let other = match other {
+            None if !copies.is_empty() && self.chunks.search_headers()? => {
+                self.other_copy(kind, id, &copies)?
             }
+            other => other,
+        };
+        other.ok_or_else(|| first_error.unwrap_or_else(|| lost(id)))
+    }
+
+    /// The raw bytes of a chunk from a copy that is not among those that were `tried`.
+    fn other_copy(
+        &self,
+        kind: FrameKind,
+        id: &ChunkId,
+        tried: &[Located],
+    ) -> Result<Option<Vec<u8>>> {
+        let is_new = |copy: &&Located| tried.iter().all(|old| old.pack.id != copy.pack.id);
+        let found = self.chunks.locate(&[*id])?.pop().unwrap_or_default();
+        let raw = found.iter().filter(is_new).find_map(|copy| self.read_copy(kind, id, copy).ok());
+        if raw.is_some() {
+            self.looked().vain_count = 0;
         }
-        Err(first_error.unwrap_or_else(|| lost(id)))
+        Ok(raw)
     }
 
     /// Lists segments again, once for each pack that was found missing; whether what is known of

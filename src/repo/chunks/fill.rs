@@ -101,9 +101,11 @@ impl Chunks {
         let mut wanted = Vec::new();
         let mut listed = HashSet::new();
         let mut refusals = Vec::new();
+        let mut unreadable = Vec::new();
         for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
             if inner.distrusted.contains(&id) {
+                unreadable.push(object.name.clone());
                 self.report_once(id, trust::false_segment(&object.name));
                 continue;
             }
@@ -128,7 +130,7 @@ impl Chunks {
                 (*id, self.fetch_segment(&object.name, *origin))
             });
             let mut segments = Vec::new();
-            for (id, result) in fetched {
+            for ((object, ..), (id, result)) in batch.iter().zip(fetched) {
                 match result {
                     Ok(Some(segment)) => segments.push((id, segment)),
                     // A prune deleted it after a better one was written, which may not be listed.
@@ -138,6 +140,9 @@ impl Chunks {
                     }
                     Err(error) => {
                         listed.remove(&id);
+                        if error.kind == ErrorKind::Damaged {
+                            unreadable.push(object.name.clone());
+                        }
                         self.report_once(id, error);
                     }
                 }
@@ -156,6 +161,7 @@ impl Chunks {
             refusals.extend(refused);
         }
         inner.segments = listed;
+        inner.unreadable = unreadable;
         Ok(refusals)
     }
 

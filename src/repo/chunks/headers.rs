@@ -1,6 +1,6 @@
 //! What packs say themselves that no segment names.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::{Chunks, Inner, LIST_COUNT_MAX};
 use crate::base::{ChunkId, ErrorKind, PackId, Result};
@@ -22,7 +22,8 @@ struct Adoption {
 /// Which packs are there, looked at closely enough to call a chunk gone.
 #[derive(Debug)]
 pub struct CloseLook {
-    listed: HashSet<PackId>,
+    /// With their lengths.
+    listed: HashMap<PackId, u64>,
     /// It is known of each of them what it holds.
     is_complete: bool,
     /// How often the index had been filled anew: what headers said goes with it.
@@ -36,10 +37,8 @@ pub enum Whereabouts {
     Gone,
     /// A pack that is there holds it, though it cannot be read: that may pass.
     There,
-    /// A pack that held it is gone, and one that does not say what it holds may hold it.
+    /// No pack that is there is known to hold it, and one that does not say what it holds may.
     Unknown,
-    /// Nobody knows of it, and a pack does not say what it holds.
-    Unheard,
 }
 
 impl CloseLook {
@@ -53,34 +52,51 @@ impl CloseLook {
         Ok(match copies.iter().any(|copy| self.lists(&copy.pack.id)) {
             true => Whereabouts::There,
             false if self.is_complete && is_as_before => Whereabouts::Gone,
-            false if copies.is_empty() => Whereabouts::Unheard,
             false => Whereabouts::Unknown,
         })
     }
 
+    /// Whether a pack that was there, and as long as it should be, holds a chunk.
+    ///
+    /// # Errors
+    /// When the index fails twice.
+    pub fn finds(&self, chunks: &Chunks, id: &ChunkId) -> Result<bool> {
+        let copies = chunks.locate(&[*id])?.pop().unwrap_or_default();
+        Ok(copies.iter().any(|copy| self.listed.get(&copy.pack.id) == Some(&copy.pack.len)))
+    }
+
     /// Whether a pack was there.
     pub fn lists(&self, pack: &PackId) -> bool {
-        self.listed.contains(pack)
+        self.listed.contains_key(pack)
     }
 }
 
 impl Chunks {
-    /// Takes in what the headers of packs say that no segment names, once.
+    /// Takes in what the headers of packs say that no segment names, each once.
     pub(super) fn adopt(&self) -> Result<()> {
         let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
-        if inner.has_adopted {
-            return Ok(());
-        }
-        let unindexed = self.compare(&inner, self.listed_packs()?)?.unindexed;
+        let unknown = self.unknown(&inner, self.listed_packs()?)?;
         inner.has_adopted = true;
-        self.adopt_packs(&inner, &unindexed)?;
-        if !unindexed.is_empty() {
-            let count = unindexed.len();
+        self.adopt_packs(&inner, &unknown)?;
+        if !unknown.is_empty() {
+            let count = unknown.len();
             self.notices().push(Notice(format!(
                 "{count} packs are in no index segment; their headers were read instead"
             )));
         }
         Ok(())
+    }
+
+    /// Listed packs that no segment names and that have not said yet what they hold.
+    fn unknown(&self, inner: &Inner, listing: Vec<(PackId, u64)>) -> Result<Vec<(PackId, u64)>> {
+        let mut unknown = Vec::new();
+        // A number alone proves no places: they come after it.
+        for pack in self.compare(inner, listing)?.unindexed {
+            if inner.cache.index().packs_of(&adopt::segment_id(&pack.0))?.is_none() {
+                unknown.push(pack);
+            }
+        }
+        Ok(unknown)
     }
 
     /// Takes in what the headers of `packs` say.
@@ -118,14 +134,8 @@ impl Chunks {
         let mut attempt = 1;
         loop {
             let listing = self.listed_packs()?;
-            let listed = listing.iter().map(|(id, _)| *id).collect();
-            let mut unknown = Vec::new();
-            // A number alone proves no places: they come after it.
-            for pack in self.compare(&inner, listing)?.unindexed {
-                if inner.cache.index().packs_of(&adopt::segment_id(&pack.0))?.is_none() {
-                    unknown.push(pack);
-                }
-            }
+            let listed = listing.iter().copied().collect();
+            let unknown = self.unknown(&inner, listing)?;
             let Adoption { is_partial, has_missed } = self.adopt_packs(&inner, &unknown)?;
             if !has_missed || attempt == LIST_COUNT_MAX {
                 let is_complete = !is_partial && !has_missed;

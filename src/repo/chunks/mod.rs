@@ -17,8 +17,8 @@ use super::access::list;
 use super::{Repository, session, trust};
 use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId};
-use crate::format::ObjectKind;
 use crate::format::name::Parsed;
+use crate::format::{ObjectKind, ObjectName};
 use crate::index::remembered::decode_ids;
 use crate::index::{Alive, Cache, Index, Notice, PackNo, PackRecord, Place, RowKey, Rows, Segment};
 
@@ -44,6 +44,8 @@ struct Inner {
     cache: Cache,
     /// Listed segments that are applied.
     segments: HashSet<SegmentId>,
+    /// Listed segments that cannot be read, or say of packs what is not true.
+    unreadable: Vec<ObjectName>,
     /// Packs as listed; absent for a reader, which finds out by reading.
     alive: Option<Alive>,
     /// A segment was listed and gone when it was to be read.
@@ -81,6 +83,7 @@ impl Chunks {
         let inner = Inner {
             cache,
             segments: HashSet::new(),
+            unreadable: Vec::new(),
             alive: None,
             has_missed: false,
             is_listed: false,
@@ -131,6 +134,21 @@ impl Chunks {
         Ok(())
     }
 
+    /// Has packs that no segment names say themselves what they hold, for a reader that cannot read
+    /// what segments name; whether that was done, and not so a moment ago.
+    ///
+    /// # Errors
+    /// When packs cannot be listed.
+    pub fn search_headers(&self) -> Result<bool> {
+        let mut last = self.last_search.lock().expect("no thread panics while it holds the lock");
+        if self.has_adopted() && last.is_some_and(|at| at.elapsed() < SEARCH_INTERVAL) {
+            return Ok(false);
+        }
+        self.adopt()?;
+        *last = Some(Instant::now());
+        Ok(true)
+    }
+
     /// Whether the headers of packs had to be read to find what somebody asked for.
     pub fn has_adopted(&self) -> bool {
         self.read().has_adopted
@@ -161,6 +179,11 @@ impl Chunks {
     /// The segments that are listed and applied.
     pub fn segments(&self) -> HashSet<SegmentId> {
         self.read().segments.clone()
+    }
+
+    /// Listed segments that cannot be read, or say of packs what is not true.
+    pub fn unreadable_segments(&self) -> Vec<ObjectName> {
+        self.read().unreadable.clone()
     }
 
     /// Segments that were replaced by others, as far as this host has seen it.
