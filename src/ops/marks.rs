@@ -208,8 +208,7 @@ impl Walk<'_> {
                 // It was deleted after that look.
                 Some(Whereabouts::There)
                     if error.kind == ErrorKind::NotFound && attempt < LOOK_COUNT_MAX => {}
-                Some(Whereabouts::Unknown | Whereabouts::Unheard)
-                    if attempt < UNKNOWN_COUNT_MAX => {}
+                Some(Whereabouts::Unknown) if attempt < UNKNOWN_COUNT_MAX => {}
                 None => {}
                 Some(other) => {
                     self.is_unknown.set(other == Whereabouts::Unknown);

@@ -202,10 +202,8 @@ pub enum Whereabouts {
     Gone,
     /// A pack that is there holds it.
     There,
-    /// A pack that held it is gone, and one that does not say what it holds may hold it.
+    /// No pack that is there is known to hold it, and one that does not say what it holds may.
     Unknown,
-    /// Nobody knows of it, and a pack does not say what it holds.
-    Unheard,
 }
 
 impl CloseLook {
@@ -215,7 +213,6 @@ impl CloseLook {
         match copies.meets(&self.listed) {
             true => Whereabouts::There,
             false if self.is_complete => Whereabouts::Gone,
-            false if copies.is_empty() => Whereabouts::Unheard,
             false => Whereabouts::Unknown,
         }
     }

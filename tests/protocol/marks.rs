@@ -99,7 +99,7 @@ enum Found {
     Read,
     /// No pack has it, or it is of a snapshot, where that does not matter.
     Gone,
-    /// A pack has it, or nobody knows of it.
+    /// A pack has it.
     Unread,
     /// Nobody can tell whether it is gone.
     Unknown,

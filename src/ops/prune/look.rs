@@ -81,7 +81,19 @@ impl Prune<'_> {
         committed.retain(|(name, _)| name.kind() == ObjectKind::Snapshot);
         let mut marks = Marks::new(self.options.max_memory, self.options.scratch_dir.clone());
         marks.follow(reader, &committed, self.run)?;
-        let needed = needed_of(&mut marks, lost)?;
+        let mut needed = needed_of(&mut marks, lost)?;
+        if needed.is_empty() {
+            return Ok(());
+        }
+        // This run may have slept between its listings of segments and of packs.
+        let look = self.chunks.look_closely()?;
+        let mut is_there = HashSet::new();
+        for id in &needed {
+            if look.finds(self.chunks, id)? {
+                is_there.insert(*id);
+            }
+        }
+        needed.retain(|id| !is_there.contains(id));
         if let Some(first) = needed.iter().min() {
             let count = needed.len();
             let message = format!("{count} chunks that snapshots need are in no pack, as {first}");
