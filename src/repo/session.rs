@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use super::adopt::read_header;
 use super::generations::GenerationView;
+use super::parallel::ask_all;
 use super::snapshots::{Committed, read_decision};
 use super::{Repository, damaged, is_missing};
 use crate::backend::{BackendError, Once, create_once, create_verified};
@@ -173,6 +175,16 @@ impl<'a> Session<'a> {
             error = error.because(Error::from(why));
         }
         Err(error)
+    }
+
+    /// Takes over packs that are listed and that no segment names, by what they say themselves; one
+    /// that cannot be read is an error in its place.
+    pub fn adopt(&self, listed: &[(PackId, u64)]) -> Vec<Result<Stored<Pack>>> {
+        let adopt = |(id, len): &(PackId, u64)| {
+            let header = read_header(self.repository, *id, *len)?;
+            Ok(Stored(Pack { id: *id, len: *len, header }))
+        };
+        ask_all(listed, &adopt)
     }
 
     /// Stores an index segment over packs that are stored.

@@ -26,6 +26,7 @@ mod plant;
 mod random;
 mod removing;
 mod restoring;
+mod resuming;
 mod scripting;
 mod secrets;
 mod selection;

@@ -108,7 +108,8 @@ impl Backup<'_> {
                 asked |= contents(directory);
             }
         }
-        let segments = self.store(asked & !self.index.alive_chunks(client)).await?;
+        let adopted = self.adopt(session.first_look.endangered).await?;
+        let segments = adopted | self.store(asked & !self.index.alive_chunks(client)).await?;
         let seen = snapshots.heads(client);
         let (writer, sequence) = (self.host as u8, client.world().now);
         let body = Body { directories, segments, seen, writer, sequence };
@@ -148,6 +149,24 @@ impl Backup<'_> {
         (is_kept || is_forgotten || is_uncommitted)
             && gone.is_empty()
             && !(self.index.is_degraded() && client.keeps(Rule::ParentWhole))
+    }
+
+    /// Describes in a segment what packs hold that no segment names, and that are not endangered.
+    async fn adopt(&mut self, endangered: Set) -> Run<Set> {
+        let client = self.client;
+        let mut waiting = Set::EMPTY;
+        for pack in (self.index.unindexed - endangered).iter() {
+            let found = client.get(Name::Pack(pack)).await;
+            if found == Some(Value::Whole) && !client.misreads() {
+                waiting.insert(pack);
+            }
+        }
+        let mut segments = Set::EMPTY;
+        if !waiting.is_empty() {
+            client.world().counts.adopted += waiting.len() as u64;
+            segments.insert(put_segment(client, &mut self.index, &mut waiting).await?);
+        }
+        Ok(segments)
     }
 
     /// Stores new chunks, each in a pack that a segment names; those segments.

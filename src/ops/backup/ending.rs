@@ -19,6 +19,8 @@ pub(super) struct Ending<'a> {
     pub(super) options: &'a Options,
     pub(super) session: &'a Session<'a>,
     pub(super) segments: &'a [Stored<SegmentId>],
+    /// Whether packs were stored.
+    pub(super) has_stored: bool,
     pub(super) parent: Option<&'a Committed>,
     /// Whether files were taken over from the parent without asking for their chunks.
     pub(super) takes_over: bool,
@@ -69,7 +71,7 @@ impl Ending<'_> {
 
     /// The parent, if it says already what `snapshot` would say, and nothing had to be stored.
     fn unchanged(&self, snapshot: &Snapshot) -> Option<&Committed> {
-        let may_skip = self.options.skip_if_unchanged && self.segments.is_empty();
+        let may_skip = self.options.skip_if_unchanged && !self.has_stored;
         self.parent.filter(|parent| may_skip && says_the_same(&parent.snapshot, snapshot))
     }
 

@@ -3,6 +3,7 @@
 mod capture;
 mod ending;
 mod epoch;
+mod orphans;
 mod parent;
 mod record;
 mod source;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 
 use self::capture::{Capture, Captured};
 use self::ending::Ending;
+use self::orphans::Orphans;
 use self::record::Record;
 use self::source::Source;
 use super::writer::Writer;
@@ -199,7 +201,12 @@ impl Backup<'_> {
         run.problems.extend(session.take_problems());
         let damaged = chunks.meta_get(DAMAGED_KEY).unwrap_or_default();
         let damaged: HashSet<PackId> = decode_ids(&damaged).collect();
-        chunks.list_packs(&session.first_look().endangered.union(&damaged).copied().collect())?;
+        let doubtful = session.first_look().endangered.union(&damaged).copied().collect();
+        chunks.list_packs(&doubtful)?;
+        let orphans = match options.dry_run {
+            true => Orphans::default(),
+            false => Orphans::adopt(chunks, &session, &doubtful, run)?,
+        };
         let mut snapshots = Snapshots::read(repository)?.as_of(run.clock.now());
         run.problems.extend(std::mem::take(&mut snapshots.problems));
         run.problems.extend(snapshots.ahead_problem(&parent::filter(options, source)));
@@ -241,7 +248,8 @@ impl Backup<'_> {
             counts_first: options.is_watched && parent.is_none(),
             next_epoch,
         };
-        let Captured { result, excluded, notices } = capture.run(options, run)?;
+        let Captured { result, excluded, mut notices } = capture.run(options, run)?;
+        notices.extend(orphans.notice());
         let tree = result.tree;
         let is_suspect = self.is_suspect(&snapshots, tree, run);
         let problem_count = run.problems.count() - problems_before + source.problem_count();
@@ -265,12 +273,15 @@ impl Backup<'_> {
             seen,
         };
         let snapshot = record.to_snapshot(options, run);
+        let has_stored = !result.segments.is_empty();
+        let segments: Vec<_> = orphans.segments.into_iter().chain(result.segments).collect();
         let ending = Ending {
             repository,
             chunks,
             options,
             session: &session,
-            segments: &result.segments,
+            segments: &segments,
+            has_stored,
             parent,
             takes_over: taken_over.is_some(),
             scope,

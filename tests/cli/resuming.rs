@@ -1,0 +1,94 @@
+//! What an interrupted run stored serves the next one.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::world::{World, look, noise};
+
+/// Content of the large backup.
+const LEN: u64 = 2 << 30;
+/// It is killed once so much of it is stored: before the first segment, which describes 64 packs of
+/// 16 MiB.
+const KILLED_AT: u64 = 920 << 20;
+const FILE_LEN: u64 = 128 << 20;
+/// Longest that it may take to store that much.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Bytes of the packs that are stored.
+fn stored(world: &World) -> u64 {
+    let packs = world.objects("packs").into_iter().filter(|path| is_object(path));
+    packs.filter_map(|path| fs::metadata(path).ok()).map(|packed| packed.len()).sum()
+}
+
+/// Not a temporary name.
+fn is_object(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.len() == 64)
+}
+
+/// Leaves only what a run has stored that was killed before it could describe its packs.
+fn forget_the_end(world: &World) {
+    for kind in ["index", "sessions", "snapshots"] {
+        world.objects(kind).iter().for_each(|object| fs::remove_file(object).unwrap());
+    }
+    fs::remove_dir_all(world.at("home/.cache")).unwrap();
+}
+
+#[test]
+fn a_backup_that_is_killed_halfway_stores_at_most_a_twentieth_again() {
+    let world = World::with_repository();
+    fs::create_dir(world.at("source")).unwrap();
+    for number in 0..LEN / FILE_LEN {
+        world.write(&format!("source/{number}"), noise(number, FILE_LEN as usize));
+    }
+    let mut child = world.command(&["backup", "source"]).spawn().unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while stored(&world) < KILLED_AT {
+        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let (before, described) = (stored(&world), world.objects("index").len());
+    let answer = world.ok(&["backup", "source"]);
+    let line = format!(
+        "killed with {} MiB stored and {described} segments; {} MiB were stored again\n",
+        before >> 20,
+        stored(&world).saturating_sub(LEN) >> 20
+    );
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+    assert!(stored(&world) < LEN + LEN / 20, "{line}{}", answer.out);
+    world.ok(&["check", "--read-data"]);
+}
+
+#[test]
+fn packs_without_a_segment_are_used_and_described() {
+    let world = World::with_repository();
+    world.source();
+    world.ok(&["backup", "source"]);
+    let packs = world.objects("packs");
+    forget_the_end(&world);
+    // Whatever else lies there is no obstacle.
+    let other = packs[0].parent().unwrap().join(format!("{}{}", &"0123456789".repeat(6), "abcd"));
+    fs::write(other.with_file_name("ff".repeat(32)), noise(1, 9000)).unwrap();
+    let dry = world.ok(&["backup", "source", "--dry-run"]);
+    assert!(!dry.err.contains("interrupted"), "{}", dry.err);
+    let answer = world.ok(&["backup", "source"]);
+    let told = format!("{}{}", answer.out, answer.err);
+    assert!(told.contains("2 packs (") && told.contains("an interrupted run left"), "{told}");
+    let mut now = world.objects("packs");
+    now.retain(|path| packs.contains(path));
+    assert_eq!((now, world.objects("packs").len()), (packs.clone(), packs.len() + 1));
+    // They are described: nobody has to read headers any more.
+    fs::remove_dir_all(world.at("home/.cache")).unwrap();
+    let answer = world.ok(&["restore", "latest", "--target", "back"]);
+    assert!(!answer.err.contains("headers"), "{}", answer.err);
+    assert_eq!(
+        look(&world.at("source")),
+        look(&world.at("back").join(world.at("source").strip_prefix("/").unwrap()))
+    );
+    let answer = world.ok(&["backup", "source"]);
+    assert!(!answer.err.contains("interrupted run left"), "{}", answer.err);
+}
