@@ -1,5 +1,6 @@
-//! Where the files of a schedule are: for a seed at the same place each time, because ids of trees
-//! follow from paths, and what happens follows from ids.
+//! The directory of a schedule, for a seed the same each time.
+//!
+//! Ids of trees follow from paths, and what happens follows from ids.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -30,6 +30,7 @@ const LIFE: Mood = Mood {
     sleeps: 4,
     hides: 0,
     loses: 0,
+    misreads: 0,
     traps: &[],
     task_count: 4,
     content_count: CONTENT_COUNT,
@@ -90,6 +91,21 @@ pub(super) const TWINS: Mood =
 /// segment may be lost after that.
 pub(super) const LOSSY: Mood = Mood { mix: mix(45, 40, 15, 0, 0), loses: 8, ..LIFE };
 
+/// Candidates are read wrongly half of the time, by writers whose root is late and meets a prune that
+/// has looked at the roots and decides later.
+pub(super) const MISREAD: Mood = Mood {
+    mix: mix(50, 34, 16, 0, 0),
+    cast: &[
+        Role { mix: mix(0, 100, 0, 0, 0), traps: &DOOM_TRAPS },
+        Role { mix: mix(100, 0, 0, 0, 0), traps: &ROOT_TRAPS },
+    ],
+    sleeps: 0,
+    misreads: 500,
+    task_count: 14,
+    content_count: 3,
+    ..LIFE
+};
+
 /// What a schedule is like.
 pub(super) struct Mood {
     mix: Mix,
@@ -98,6 +114,7 @@ pub(super) struct Mood {
     sleeps: u64,
     hides: u64,
     loses: u64,
+    misreads: u64,
     /// Requests before one of which all are suspended, if there are some; the same one each time.
     traps: &'static [Trap],
     /// Most things that each actor does.
@@ -120,6 +137,7 @@ const CALM: Treatment = Treatment {
     trap: None,
     hides: 0,
     loses: 0,
+    misreads: 0,
     killed: 0,
     task_count: 0,
     content_count: CONTENT_COUNT,
@@ -164,6 +182,7 @@ const DECISION_TRAPS: [Trap; 2] = [
     trap(Verb::Put, ObjectKind::Snapshot, None),
     trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Doomed)),
 ];
+const ROOT_TRAPS: [Trap; 1] = [trap(Verb::Put, ObjectKind::Session, None)];
 const SECOND_LOOK_TRAPS: [Trap; 2] = [
     Trap { nth: 3, ..trap(Verb::List, ObjectKind::Generation, None) },
     Trap { nth: 4, ..trap(Verb::List, ObjectKind::Generation, None) },
@@ -254,6 +273,7 @@ impl Stage {
             trap: (!mood.traps.is_empty()).then(|| *dice.pick(mood.traps)),
             hides: mood.hides,
             loses: mood.loses,
+            misreads: mood.misreads,
             killed: *dice.pick(&[0, 200, 500]),
             task_count: 1 + dice.below(mood.task_count),
             content_count: mood.content_count,

@@ -10,8 +10,8 @@ use super::actor::{Trap, Treatment};
 use super::world::{Effect, World};
 use crate::backend::error::{At, BackendError, What};
 use crate::backend::{Backend, Junk, Listed, Location, Probe, Put, Verb};
-use crate::format::ObjectName;
 use crate::format::name::{ObjectKind, Parsed};
+use crate::format::{GenerationStep, ObjectName};
 use crate::seal::Sealed;
 
 /// Names that a listing hands over at a time; what changes between two pages may be in it or not.
@@ -143,6 +143,12 @@ impl Client {
         }
         let is_last = self.left.fetch_sub(1, Ordering::Relaxed) == 1;
         let mut fate = baton.dice(|dice| self.fate(at, dice));
+        if self.treatment.misreads > 0
+            && is_of_candidates(at)
+            && baton.dice(|dice| dice.falls(self.treatment.misreads))
+        {
+            fate = Fate::Flipped;
+        }
         if is_last {
             self.is_dead.store(true, Ordering::Relaxed);
             fate = match baton.dice(|dice| dice.below(3)) {
@@ -324,6 +330,13 @@ impl Backend for Client {
             now: self.world.now(),
         })
     }
+}
+
+/// Whether somebody asks which packs are candidates.
+fn is_of_candidates(at: &At) -> bool {
+    let What::Object(name) = &at.what else { return false };
+    let is_candidates = matches!(name.parsed(), Parsed::Generation(_, GenerationStep::Candidates));
+    at.verb == Verb::Get && is_candidates
 }
 
 fn flipped(sealed: &Sealed) -> Sealed {
