@@ -80,12 +80,17 @@ impl Marks {
             let is_unknown = Cell::new(false);
             let close_look = &close_look;
             let walk = Walk { reader, run, is_pending, has_passed_over, is_unknown, close_look };
-            for component in &snapshot.components {
-                self.trees(&walk, component.root).map_err(|error| {
-                    self.unknown = walk.is_unknown.get().then(|| name.clone());
-                    unknown(name, error)
-                })?;
+            let trees = snapshot.components.iter().map(|component| component.root);
+            let walked = trees.into_iter().try_for_each(|tree| self.trees(&walk, tree));
+            if walked.is_err() || walk.has_passed_over.get() {
+                // What lies above a part that was not read counts as looked at, and the part may be
+                // there the next time: another session has stored it anew, for the same tree.
+                self.walked.clear();
             }
+            walked.map_err(|error| {
+                self.unknown = walk.is_unknown.get().then(|| name.clone());
+                unknown(name, error)
+            })?;
             // Its session may have ended meanwhile, and then what it needs is not known.
             if walk.has_passed_over.get()
                 && let Parsed::Session(id, _) = name.parsed()
@@ -237,4 +242,65 @@ fn unknown(name: &ObjectName, error: Error) -> Error {
          it, and a snapshot that is lost can be forgotten."
     };
     Error::new(error.kind, message).because(error).hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::base::SessionId;
+    use crate::format::ObjectKind;
+    use crate::ops::open_chunks;
+    use crate::ops::tests::{Counts, World, noise};
+    use crate::repo::access::list_names;
+
+    /// All that a snapshot needs, with what was looked at before.
+    fn needs(marks: &mut Marks, reader: &Reader<'_>, root: (ObjectName, Snapshot)) -> Vec<ChunkId> {
+        marks.follow(reader, &[root], &Counts::default().run()).unwrap();
+        let mut all = Vec::new();
+        marks.batches(&mut |batch| Ok(all.extend_from_slice(batch))).unwrap();
+        all
+    }
+
+    /// Paths of the packs that are stored.
+    fn packs(world: &World) -> HashSet<PathBuf> {
+        let names = list_names(&**world.repository.backend(), ObjectKind::Pack).unwrap();
+        let top = world.dir.path().join("repository");
+        names.iter().map(|name| top.join(name.as_str())).collect()
+    }
+
+    /// A session that was never decided has lost a directory; another one has stored that anew, and
+    /// committed the same tree.
+    #[test]
+    fn what_was_passed_over_in_one_tree_is_looked_at_in_another() {
+        let world = World::new();
+        fs::create_dir_all(world.source().join("inner")).unwrap();
+        fs::write(world.source().join("inner/file"), noise(1, 100_000)).unwrap();
+        world.backup();
+        let of_inner = packs(&world);
+        fs::write(world.source().join("more"), "more").unwrap();
+        let (report, _) = world.backup();
+        let snapshot = report.snapshot;
+        let counts = Counts::default();
+        let marks = || Marks::new(64 << 20, world.dir.path().to_path_buf());
+        let committed = (ObjectName::snapshot(SessionId::new([1; 32])), snapshot.clone());
+        let pending = (ObjectName::session(SessionId::new([2; 32]), 0), snapshot);
+        let open = || open_chunks(&world.repository, None, &counts.run()).unwrap().0;
+        let chunks = open();
+        let whole =
+            needs(&mut marks(), &Reader::new(&world.repository, &chunks), committed.clone());
+
+        let away = |path: &PathBuf| path.with_extension("away");
+        of_inner.iter().for_each(|path| fs::rename(path, away(path)).unwrap());
+        let mut marks = marks();
+        let chunks = open();
+        let part = needs(&mut marks, &Reader::new(&world.repository, &chunks), pending);
+        assert!(part.len() < whole.len(), "nothing was passed over");
+        of_inner.iter().for_each(|path| fs::rename(away(path), path).unwrap());
+        let chunks = open();
+        let all = needs(&mut marks, &Reader::new(&world.repository, &chunks), committed);
+        assert_eq!(all, whole);
+    }
 }

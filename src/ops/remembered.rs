@@ -22,6 +22,11 @@ impl<K: Eq + Hash, V: Copy> Remembered<K, V> {
         Self { by_id: HashMap::new(), count_max, new_count: 0 }
     }
 
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        self.by_id.clear();
+    }
+
     pub(super) fn get(&self, id: &K) -> Option<V> {
         self.by_id.get(id).copied()
     }

@@ -198,9 +198,9 @@ const NEEDED: [(Rule, Way, u64); 20] = [
     (Rule::RootsAgain, Way::Any, 13),
     (Rule::BegunRead, Way::Misread, 1),
     (Rule::Gone, Way::Any, 25_176),
-    (Rule::LastCopy, Way::Twins, 408),
-    (Rule::HeaderRead, Way::Lossy, 8),
-    (Rule::OneDecision, Way::PruneAsleep, 217),
+    (Rule::LastCopy, Way::Twins, 510),
+    (Rule::HeaderRead, Way::Lossy, 15),
+    (Rule::OneDecision, Way::PruneAsleep, 1098),
     (Rule::TwoRounds, Way::LateDoom, 45),
 ];
 
