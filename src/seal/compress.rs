@@ -24,11 +24,22 @@ const PROBE_BITS_MAX: f64 = 7.97;
 /// or for those below. By `zstd -b3 -B262144`, with and without `--zstd=hlog=17,clog=16,mml=5`, the
 /// CSV, SQL, logs and sources of `benches/trees` lose 2 to 4 %.
 const WIDE_LEN: usize = 128 << 10;
-/// The level that it concerns.
+/// The level that it concerns, the default.
 const WIDE_LEVEL: i32 = 3;
 /// What it chooses for all inputs above 256 KiB.
 const WIDE: [CParameter; 3] =
     [CParameter::MinMatch(5), CParameter::HashLog(17), CParameter::ChainLog(16)];
+
+/// Share of places in the samples whose four bytes were met before, up to which nothing is gained by
+/// looking for matches. Weights of models have up to 1.5 %; programs, tables, logs and texts 31 % and
+/// more.
+const REPEATED_SHARE_MAX: f64 = 0.05;
+/// Level instead of the default one for these, which then compress as well and in three quarters of
+/// the time: what remains is to code bytes by how often they occur.
+const PLAIN_LEVEL: i32 = 1;
+/// Places of which the last one with the same hash is remembered; more than there are in the samples,
+/// so that few are forgotten.
+const REPEAT_BITS: u32 = 15;
 
 /// What a compressor is made for: a level of zstd, and whether with [`WIDE`].
 type Purpose = (i32, bool);
@@ -47,7 +58,11 @@ pub fn compress_into(raw: &[u8], level: impl Into<Option<i32>>, out: &mut Vec<u8
     if let Some(level) = level.into().filter(|_| !raw.is_empty() && !looks_random(raw)) {
         // Room for one byte less than the raw form: what does not get smaller is not wanted.
         out.resize(start + raw.len() - 1, 0);
-        let purpose = (level, level == WIDE_LEVEL && raw.len() > WIDE_LEN);
+        let purpose = match level {
+            WIDE_LEVEL if repeats_nothing(raw) => (PLAIN_LEVEL, false),
+            WIDE_LEVEL => (level, raw.len() > WIDE_LEN),
+            _ => (level, false),
+        };
         let written = COMPRESSORS.with_borrow_mut(|made| {
             let at = made.iter().position(|(of, _)| *of == purpose).unwrap_or_else(|| {
                 made.push((purpose, compressor(purpose)));
@@ -103,17 +118,35 @@ pub fn decompress(codec: Codec, stored: Vec<u8>, raw_len: usize) -> Result<Vec<u
     }
 }
 
+/// Samples of `raw`, from the first bytes to the last; none where it is short.
+fn samples(raw: &[u8]) -> Option<[&[u8]; PROBE_COUNT]> {
+    let stride = raw.len().checked_sub(PROBE_LEN)? / (PROBE_COUNT - 1);
+    let sample = |number: usize| &raw[number * stride..][..PROBE_LEN];
+    (stride >= PROBE_LEN).then(|| std::array::from_fn(sample))
+}
+
+/// Whether nearly nothing in samples of `raw` occurs twice.
+fn repeats_nothing(raw: &[u8]) -> bool {
+    let Some(samples) = samples(raw) else { return false };
+    let mut last = vec![0; 1 << REPEAT_BITS];
+    let (mut place_count, mut repeated_count) = (0, 0);
+    for four in samples.into_iter().flat_map(|sample| sample.windows(4)) {
+        let four = u32::from_le_bytes(four.try_into().expect("it has four bytes"));
+        // Fibonacci hashing: the upper bits of a product with 2^32 by the golden ratio.
+        let place = &mut last[(four.wrapping_mul(0x9E37_79B9) >> (32 - REPEAT_BITS)) as usize];
+        repeated_count += u32::from(*place == four);
+        place_count += 1;
+        *place = four;
+    }
+    f64::from(repeated_count) <= f64::from(place_count) * REPEATED_SHARE_MAX
+}
+
 /// Whether samples of `raw` have nothing left to gain.
 fn looks_random(raw: &[u8]) -> bool {
-    if raw.len() < PROBE_LEN * PROBE_COUNT {
-        return false;
-    }
+    let Some(samples) = samples(raw) else { return false };
     let mut counts = [0u32; 256];
-    let stride = (raw.len() - PROBE_LEN) / (PROBE_COUNT - 1);
-    for sample in 0..PROBE_COUNT {
-        for byte in &raw[sample * stride..][..PROBE_LEN] {
-            counts[usize::from(*byte)] += 1;
-        }
+    for byte in samples.into_iter().flatten() {
+        counts[usize::from(*byte)] += 1;
     }
     let total = (PROBE_LEN * PROBE_COUNT) as f64;
     let bits: f64 = counts
@@ -170,6 +203,33 @@ mod tests {
         let by_zstd = zstd::bulk::compress(raw, 3).expect("zstd compresses rows");
         assert!(stored.len() * 100 < by_zstd.len() * 97, "{} {}", stored.len(), by_zstd.len());
         assert_eq!(decompress(Codec::Zstd, stored, raw.len()).as_deref(), Ok(raw));
+    }
+
+    /// Weights in bfloat16: sums of eight random numbers, about normally distributed around zero.
+    fn weights(count: usize) -> Vec<u8> {
+        let mut random = vec![0; count * 16];
+        blake3::Hasher::new().finalize_xof().fill(&mut random);
+        let weight = |eight: &[u8]| {
+            let numbers = eight.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]]));
+            let sum: f32 = numbers.map(|number| f32::from(number) / 65_536.0 - 0.5).sum();
+            let upper_half = (sum / 40.0).to_bits() >> 16;
+            (upper_half as u16).to_le_bytes()
+        };
+        random.chunks_exact(16).flat_map(weight).collect()
+    }
+
+    #[test]
+    fn no_matches_are_sought_where_there_are_none() {
+        let numbers = weights(125_000);
+        assert!(repeats_nothing(&numbers));
+        let text = std::fs::read(file!()).expect("this file is there").repeat(2);
+        assert!(text.len() > 1 << 14 && !repeats_nothing(&text));
+        assert!(!repeats_nothing(&vec![0; 250_000]));
+        let mut stored = Vec::new();
+        assert_eq!(compress_into(&numbers, 3, &mut stored), Codec::Zstd);
+        let by_zstd = zstd::bulk::compress(&numbers, 3).expect("zstd compresses numbers");
+        assert!(stored.len() * 1000 < by_zstd.len() * 1003, "{} {}", stored.len(), by_zstd.len());
+        assert_eq!(decompress(Codec::Zstd, stored, numbers.len()), Ok(numbers));
     }
 
     #[test]
