@@ -64,6 +64,8 @@ pub struct Progress {
     pub new_data_chunks: Counter,
     /// Tree nodes and list pages that were new.
     pub new_metadata_chunks: Counter,
+    /// Of all new chunks, those that were there before, in packs that are damaged or gone.
+    pub healed_chunks: Counter,
     /// Bytes of packs and segments that reached the backend.
     pub stored_bytes: Counter,
     /// Packs that reached the backend.

@@ -1,5 +1,6 @@
 //! The diagram as code: from sources to stored packs and their segments.
 
+use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -19,7 +20,7 @@ use super::seal::Sealer;
 use super::workers::Workers;
 use super::{pack, put, read, scan, segments, stream};
 use crate::base::simulated::is_simulated;
-use crate::base::{Cancel, Clock, Error, ErrorKind, Problems, Progress, Result, SegmentId};
+use crate::base::{Cancel, Clock, Error, ErrorKind, PackId, Problems, Progress, Result, SegmentId};
 use crate::chunk::Chunker;
 use crate::format::entry::TreeRef;
 use crate::repo::Repository;
@@ -50,6 +51,8 @@ pub struct Backup<'a> {
     pub repository: &'a Repository,
     /// What is known to be there.
     pub chunks: &'a Chunks,
+    /// Packs that were there and are damaged or gone.
+    pub lost: &'a HashSet<PackId>,
     /// The session it belongs to.
     pub session: &'a Session<'a>,
     /// Splits files.
@@ -107,7 +110,7 @@ pub struct BackupResult {
 /// The first fatal error of any stage, or [`ErrorKind::Cancelled`].
 pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
     let failure = Failure::default();
-    let dedup = Dedup::new(job.chunks);
+    let dedup = Dedup::new(job.chunks, job.lost, job.progress);
     let budget = Budget::new(job.plan.flight_bytes);
     let describer = Describer::default();
     // Numbered before threads meet them in an order that changes from run to run.

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use crate::base::{ChunkId, Result};
+use crate::base::{ChunkId, PackId, Progress, Result};
 use crate::repo::chunks::Chunks;
 
 /// Locks that promises are spread over, so that workers seldom meet.
@@ -16,13 +16,16 @@ const SHARD_COUNT: usize = 16;
 /// What is known, and what is promised.
 pub struct Dedup<'a> {
     chunks: &'a Chunks,
+    /// Packs that were there and are damaged or gone.
+    lost: &'a HashSet<PackId>,
+    progress: &'a Progress,
     promised: [Mutex<HashSet<ChunkId>>; SHARD_COUNT],
 }
 
 impl<'a> Dedup<'a> {
-    /// Starts without promises.
-    pub fn new(chunks: &'a Chunks) -> Self {
-        Self { chunks, promised: std::array::from_fn(|_| Mutex::default()) }
+    /// Starts without promises. New chunks that were in a `lost` pack are counted.
+    pub fn new(chunks: &'a Chunks, lost: &'a HashSet<PackId>, progress: &'a Progress) -> Self {
+        Self { chunks, lost, progress, promised: std::array::from_fn(|_| Mutex::default()) }
     }
 
     /// Says for each id whether the caller must store it. Each new id is promised to exactly one
@@ -44,9 +47,20 @@ impl<'a> Dedup<'a> {
                 *fresh = !is_stored && self.shard(id).insert(*id);
             }
         }
+        if !self.lost.is_empty() {
+            let new = ids.iter().zip(&fresh).filter(|(_, fresh)| **fresh).map(|(id, _)| *id);
+            self.count_healed(&new.collect::<Vec<_>>())?;
+        }
         let new = || fresh.iter().filter(|fresh| **fresh).count();
         tracing::trace!(asked = ids.len(), new = new(), "chunks looked up");
         Ok(fresh)
+    }
+
+    fn count_healed(&self, new: &[ChunkId]) -> Result<()> {
+        let copies = self.chunks.locate(new)?.into_iter();
+        let was_there = copies.filter(|all| all.iter().any(|c| self.lost.contains(&c.pack.id)));
+        self.progress.healed_chunks.add(was_there.count() as u64);
+        Ok(())
     }
 
     /// Withdraws promises that are kept: the index knows the chunks now.

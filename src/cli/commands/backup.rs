@@ -157,6 +157,7 @@ fn print_json(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
         data_added: progress.new_data_bytes.get() + progress.new_metadata_bytes.get(),
         data_added_packed: progress.stored_bytes.get(),
         packs_added: progress.stored_packs.get(),
+        blobs_healed: Some(progress.healed_chunks.get()).filter(|count| *count > 0),
         total_files_processed: progress.files_done.get(),
         total_dirs_processed: progress.directories_done.get(),
         total_bytes_processed: progress.bytes_done.get(),
@@ -191,6 +192,12 @@ fn print_text(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
     let stored = progress.stored_bytes.get();
     let verb = if report.made == Made::Nothing { "Would add" } else { "Added" };
     ui.tell(&format!("{verb} to the repository: {} ({} stored)", human(added), human(stored)))?;
+    let healed = progress.healed_chunks.get();
+    if healed > 0 {
+        let verb = if report.made == Made::Nothing { "Would heal" } else { "Healed" };
+        let chunks = text::count(healed, "chunk");
+        ui.tell(&format!("{verb}: {chunks} that were in packs which are damaged or gone"))?;
+    }
     if ui.verbose {
         let chunks = progress.new_data_chunks.get() + progress.new_metadata_chunks.get();
         let packs = text::count(progress.stored_packs.get(), "pack");

@@ -1,10 +1,11 @@
 //! Runs the pipeline over the sources, in the shape that the repository and the options ask for.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use super::Options;
 use super::source::Source;
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, PackId, Result};
 use crate::chunk::{Chunker, GearTable, Params};
 use crate::format::config::Config;
 use crate::ops::Run;
@@ -23,6 +24,8 @@ const PUT_COUNT_REMOTE: usize = 3;
 pub(super) struct Capture<'a> {
     pub(super) repository: &'a Repository,
     pub(super) chunks: &'a Chunks,
+    /// Packs that were there and are damaged or gone.
+    pub(super) lost: &'a HashSet<PackId>,
     pub(super) session: &'a Session<'a>,
     pub(super) source: &'a Source<'a>,
     /// The encoded entry that a stream had in the parent.
@@ -62,6 +65,7 @@ impl Capture<'_> {
         let job = Backup {
             repository: self.repository,
             chunks: self.chunks,
+            lost: self.lost,
             session: self.session,
             chunker: &chunker(self.repository, config)?,
             sources: self.sources(),

@@ -238,9 +238,12 @@ impl Backup<'_> {
         let next_epoch = LastEpoch::of_session(session.id());
         let problems_before = run.problems.count();
         let before = self.stream_before(parent);
+        let gone = chunks.missing_packs().into_iter().map(|(id, _)| id);
+        let lost = damaged.into_iter().chain(gone).collect();
         let capture = Capture {
             repository,
             chunks,
+            lost: &lost,
             session: &session,
             source,
             before: before.as_deref(),

@@ -333,9 +333,12 @@ fn nothing_is_taken_over_that_only_this_host_could_find() {
     for entry in fs::read_dir(world.dir.path().join("repository/index")).unwrap() {
         fs::remove_file(entry.unwrap().path()).unwrap();
     }
-    // Every file is settled and unchanged, and yet its chunks must be stored again.
-    let (_, counts) = world.backup();
-    assert!(counts.progress.new_data_bytes.get() > 0);
+    // Every file is settled and unchanged, and its packs are there; others must find them as well.
+    let (report, counts) = world.backup();
+    assert_eq!(counts.progress.new_data_bytes.get(), 0);
+    assert!(report.notices.iter().any(|notice| notice.contains("interrupted run")), "{report:?}");
+    fs::remove_dir_all(world.dir.path().join("cache")).unwrap();
+    assert!(world.check().notices.iter().all(|notice| !notice.contains("headers")));
     assert_eq!(world.backup().1.progress.stored_packs.get(), 0);
 }
 
@@ -387,9 +390,13 @@ fn a_backup_heals_what_a_check_found_damaged() {
     fs::remove_file(pack).unwrap();
     fs::write(pack, bytes).unwrap();
     assert!(world.check().findings.iter().any(|finding| !finding.affected.is_empty()));
-    world.backup();
+    let (_, counts) = world.backup();
+    let new = counts.progress.new_data_chunks.get() + counts.progress.new_metadata_chunks.get();
+    assert!(new > 0 && counts.progress.healed_chunks.get() == new, "{new}");
     let (target, counts) = world.restore("target");
     assert_eq!(counts.problems.count(), 0, "{:?}", counts.problems.take());
     assert_eq!(describe(&target), describe(&world.source()));
+    let (_, counts) = world.backup();
+    assert_eq!(counts.progress.healed_chunks.get(), 0);
     assert!(world.check().findings.iter().all(|finding| finding.affected.is_empty()));
 }
