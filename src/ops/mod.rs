@@ -11,6 +11,7 @@ pub mod ls;
 mod marks;
 pub mod prune;
 mod remembered;
+pub mod repair;
 mod repack;
 mod rescue;
 pub mod restore;

@@ -25,6 +25,7 @@ mod page_cache;
 mod plant;
 mod random;
 mod removing;
+mod repairing;
 mod restoring;
 mod resuming;
 mod scripting;

@@ -270,6 +270,7 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     run(0, &["prune"]);
     run(0, &["prune", "--dry-run"]);
     run(0, &["unforget", gone]);
+    run(0, &["repair", "index"]);
     run(0, &["unlock"]);
     let slot = run(0, &["key", "add", "--new-key-file", "second"]).json().remove(0);
     run(0, &["key", "remove", slot["id"].as_str().unwrap()]);
@@ -291,6 +292,7 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     run(1, &["check", "--read-data"]);
     fs::remove_file(&packs[0]).unwrap();
     run(1, &["check"]);
+    run(0, &["backup", "source"]);
     run(0, &["key", "passwd", "--new-key-file", "third"]);
     seen.answer("ls", &environment.expect(3, &["ls", "latest", "--json"]));
     assert_eq!(Snapshots::read(&open(&environment)).unwrap().all.len(), 2);

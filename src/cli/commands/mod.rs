@@ -8,6 +8,7 @@ mod init;
 mod key;
 mod ls;
 mod prune;
+mod repair;
 mod restore;
 mod snapshots;
 mod unforget;
@@ -55,6 +56,7 @@ commands! {
     Unforget => unforget,
     Prune => prune,
     Check => check,
+    Repair => repair,
     Key => key,
     Unlock => unlock,
     Generate => generate,

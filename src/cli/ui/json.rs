@@ -307,6 +307,32 @@ impl Pruned {
     }
 }
 
+/// `repaired_index`: what a repair did, or would do.
+#[derive(Serialize)]
+pub(crate) struct RepairedIndex {
+    message_type: &'static str,
+    dry_run: bool,
+    packs_described: u64,
+    bytes_described: u64,
+    packs_unreadable: u64,
+    segments_damaged: Vec<String>,
+    segments_removed: u64,
+}
+
+impl RepairedIndex {
+    pub(crate) fn new(report: &crate::ops::repair::index::Report, dry_run: bool) -> Self {
+        Self {
+            message_type: "repaired_index",
+            dry_run,
+            packs_described: report.described_packs,
+            bytes_described: report.described_bytes,
+            packs_unreadable: report.unreadable_packs,
+            segments_damaged: report.damaged_segments.iter().map(ToString::to_string).collect(),
+            segments_removed: report.removed_segments,
+        }
+    }
+}
+
 /// `node`: one line of `ls`.
 #[derive(Serialize)]
 pub(crate) struct Node {
@@ -431,6 +457,8 @@ pub(crate) struct BackupSummary {
     pub(crate) data_added: u64,
     pub(crate) data_added_packed: u64,
     pub(crate) packs_added: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) blobs_healed: Option<u64>,
     pub(crate) total_files_processed: u64,
     pub(crate) total_dirs_processed: u64,
     pub(crate) total_bytes_processed: u64,

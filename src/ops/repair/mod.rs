@@ -1,0 +1,3 @@
+//! Mends what is damaged, as far as what is left says what it was; one kind of object a file.
+
+pub mod index;
