@@ -260,7 +260,11 @@ mod tests {
     fn needs(marks: &mut Marks, reader: &Reader<'_>, root: (ObjectName, Snapshot)) -> Vec<ChunkId> {
         marks.follow(reader, &[root], &Counts::default().run()).unwrap();
         let mut all = Vec::new();
-        marks.batches(&mut |batch| Ok(all.extend_from_slice(batch))).unwrap();
+        let mut each = |batch: &[ChunkId]| {
+            all.extend_from_slice(batch);
+            Ok(())
+        };
+        marks.batches(&mut each).unwrap();
         all
     }
 

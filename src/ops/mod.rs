@@ -1,5 +1,6 @@
 //! What a person can do, one verb a file.
 
+mod adoption;
 pub mod backup;
 pub mod check;
 pub mod forget;

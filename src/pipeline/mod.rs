@@ -48,3 +48,4 @@ mod workers;
 
 pub use backup::{Backup, BackupResult, Sources, backup};
 pub use memory::{MemoryPlan, RestorePlan};
+pub use segments::SEGMENT_CHUNK_COUNT;

@@ -14,7 +14,7 @@ use crate::repo::session::{Pack, Session, Stored};
 /// Packs after which a segment is written: what a killed run may lose at most.
 const PACK_COUNT_MAX: usize = 64;
 /// Chunks after which a segment is written: about 100 MiB of entries and promises.
-const CHUNK_COUNT_MAX: usize = 500_000;
+pub const SEGMENT_CHUNK_COUNT: usize = 500_000;
 /// Time after which packs that wait get their segment.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
@@ -43,7 +43,7 @@ pub(super) fn stage(
         }
         let is_due = is_over
             || waiting.len() >= PACK_COUNT_MAX
-            || chunk_count >= CHUNK_COUNT_MAX
+            || chunk_count >= SEGMENT_CHUNK_COUNT
             || since.elapsed() >= WAIT_MAX;
         if is_due && !waiting.is_empty() {
             chunk_count = 0;

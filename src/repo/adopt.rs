@@ -1,7 +1,7 @@
 //! Finds chunks in packs that no index segment names, by the headers of the packs themselves.
 //!
-//! A segment may be lost, or a run may have been killed before it wrote one. What is adopted serves
-//! readers of this host only; a writer does not rely on it.
+//! A segment may be lost, or a run may have been killed before it wrote one. What is adopted into the
+//! index of this host serves its readers only: a writer relies on a pack once a stored segment names it.
 
 use super::Repository;
 use super::parallel::ask_all;

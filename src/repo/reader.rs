@@ -93,7 +93,8 @@ impl<'a> Reader<'a> {
             false => None,
         };
         let other = match other {
-            None if !copies.is_empty() && self.chunks.search_headers()? => {
+            None if !copies.is_empty() => {
+                self.chunks.search_for_copies()?;
                 self.other_copy(kind, id, &copies)?
             }
             other => other,

@@ -60,7 +60,7 @@ fn a_lost_segment_is_made_again_from_packs() {
     let packs = world.objects("packs").len();
     let told = world.ok(&["repair", "index"]);
     assert!(told.out.contains(&format!("would describe {packs} packs")), "{}", told.out);
-    assert!(told.out.contains("`--apply` does it"), "{}", told.out);
+    assert!(told.out.contains("`--apply`"), "{}", told.out);
     assert!(objects(&world) == before);
     let told = world.ok(&["repair", "index", "--apply"]);
     assert!(told.out.contains(&format!("described {packs} packs")), "{}", told.out);
@@ -99,7 +99,7 @@ fn a_damaged_segment_stays_where_it_may_be_all_that_is_known_of_a_pack() {
         segments.iter().max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
     let damaged = damaged.unwrap().clone();
     flip(&damaged, 300);
-    // The head of one of its packs: the start of its sealed header is not far from its end.
+    // The trailer of one of its packs, without which its header cannot be read.
     let mut packs = world.objects("packs");
     packs.retain(|path| !of_first.contains(path));
     let len = fs::metadata(&packs[0]).unwrap().len();

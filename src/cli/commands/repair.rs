@@ -57,24 +57,21 @@ fn print(ui: &Ui, report: &Report, is_applied: bool) -> Result<()> {
         let verb = verb("described", "would describe");
         ui.tell(&format!("{verb} {packs}, {bytes}, that no index segment described"))?;
     }
-    if report.removed_segments > 0 {
-        let segments = text::count(report.removed_segments, "index segment");
-        let verb = verb("removed", "would remove");
-        ui.tell(&format!("{verb} {segments} that cannot be used"))?;
+    for name in &report.damaged_segments {
+        ui.tell(&match report.removes_segments {
+            true => format!("{} {name}, which cannot be used", verb("removed", "would remove")),
+            false => format!("{name} cannot be used, and stays"),
+        })?;
     }
-    let left = report.damaged_segments.len() as u64 - report.removed_segments;
-    if left > 0 {
-        let segments = text::count(left, "index segment");
+    if !report.damaged_segments.is_empty() && !report.removes_segments {
         let packs = text::count(report.unreadable_packs, "pack");
-        ui.tell(&format!(
-            "{segments} that cannot be used stays: nobody else describes {packs} that cannot be read"
-        ))?;
+        ui.tell(&format!("it may be all that is known of {packs} that cannot be read"))?;
     }
-    if report.described_packs + report.removed_segments == 0 {
+    if report.described_packs == 0 && report.damaged_segments.is_empty() {
         return ui.tell("nothing to repair");
     }
     if !is_applied {
-        ui.tell("nothing was changed; `--apply` does it")?;
+        ui.tell("nothing was changed; with `--apply` it is")?;
     }
     Ok(())
 }

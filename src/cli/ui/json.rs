@@ -328,7 +328,10 @@ impl RepairedIndex {
             bytes_described: report.described_bytes,
             packs_unreadable: report.unreadable_packs,
             segments_damaged: report.damaged_segments.iter().map(ToString::to_string).collect(),
-            segments_removed: report.removed_segments,
+            segments_removed: match report.removes_segments {
+                true => report.damaged_segments.len() as u64,
+                false => 0,
+            },
         }
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use crate::base::size::human;
-use crate::base::{ErrorKind, PackId, Result, SegmentId};
-use crate::ops::Run;
-use crate::ops::repack::SEGMENT_PACK_COUNT;
+use crate::base::{ErrorKind, PackId, Result, SegmentId, random};
+use crate::ops::{Run, adoption};
 use crate::repo::chunks::Chunks;
 use crate::repo::session::{Session, Stored};
 
@@ -26,11 +25,11 @@ pub(super) struct Orphans {
 
 impl Orphans {
     /// Describes in segments of `session` what the listed packs hold that no segment names, so that
-    /// its chunks count as stored; not those that a prune may delete, nor those that are `doubtful`.
+    /// its chunks count as stored; not those that are `doubtful`: damaged, or about to be deleted.
     /// Another run that is not over and has stored them will describe them once more.
     ///
     /// # Errors
-    /// When a segment cannot be stored, or nothing can be read.
+    /// When a segment cannot be stored.
     pub(super) fn adopt(
         chunks: &Chunks,
         session: &Session<'_>,
@@ -40,28 +39,27 @@ impl Orphans {
         let mut found = Self::default();
         let mut orphans = chunks.unindexed_packs();
         orphans.retain(|(id, _)| !doubtful.contains(id));
-        orphans.truncate(PACK_COUNT_MAX);
-        for listed in orphans.chunks(SEGMENT_PACK_COUNT) {
-            run.cancel.check()?;
-            let mut adopted = Vec::new();
-            for pack in session.adopt(listed) {
-                match pack {
-                    Ok(pack) => adopted.push(pack),
-                    Err(error) if error.kind == ErrorKind::Offline => return Err(error),
-                    // It is no pack, or not any more: nothing relies on it, and `check` names it.
-                    Err(error) => tracing::debug!(%error, "a pack without a segment is left alone"),
-                }
-            }
-            if adopted.is_empty() {
-                continue;
-            }
+        if orphans.len() > PACK_COUNT_MAX {
+            // Not always the same ones, which may be junk.
+            let [part] = random();
+            let first = orphans.len() * usize::from(part) / 256;
+            orphans.rotate_left(first);
+            orphans.truncate(PACK_COUNT_MAX);
+        }
+        let mut failed = |error: crate::base::Error| {
+            // It is no pack, or not any more: nothing relies on it, and `check` names it. If the place
+            // does not answer, what comes next says so, unless it was this object alone.
+            tracing::debug!(%error, "a pack without a segment is left alone");
+            error.kind != ErrorKind::Offline
+        };
+        adoption::adopt(session, &orphans, run, &mut failed, &mut |adopted| {
             found.pack_count += adopted.len() as u64;
             found.bytes += adopted.iter().map(|pack| pack.get().len).sum::<u64>();
             let (receipt, segment) = session.put_segment(adopted)?.split();
             run.progress.stored_bytes.add(segment.len);
-            chunks.apply_own(segment)?;
             found.segments.push(receipt);
-        }
+            chunks.apply_own(segment)
+        })?;
         Ok(found)
     }
 

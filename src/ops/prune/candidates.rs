@@ -42,7 +42,7 @@ impl Prune<'_> {
         let reader = Reader::new(self.repository, self.chunks);
         let roots = self.mark(&reader, doomed)?;
         let usage = self.usage(doomed)?;
-        self.report_lost(&usage.lost, &reader, &roots)?;
+        self.report_lost(&usage.lost, &reader, &roots, doomed)?;
         if !self.options.dry_run {
             // What a prune that was killed, or slept, has left.
             let gone = self.gone(doomed)?;

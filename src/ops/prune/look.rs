@@ -73,6 +73,7 @@ impl Prune<'_> {
         lost: &[ChunkId],
         reader: &Reader<'_>,
         roots: &Roots,
+        doomed: &HashSet<PackId>,
     ) -> Result<()> {
         if lost.is_empty() {
             return Ok(());
@@ -89,7 +90,7 @@ impl Prune<'_> {
         let look = self.chunks.look_closely()?;
         let mut is_there = HashSet::new();
         for id in &needed {
-            if look.finds(self.chunks, id)? {
+            if look.finds(self.chunks, id, doomed)? {
                 is_there.insert(*id);
             }
         }

@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use crate::base::{Error, ErrorKind, PackId, Problems, Result};
 use crate::format::ObjectName;
-use crate::ops::repack::SEGMENT_PACK_COUNT;
-use crate::ops::{Run, closing_notices, open_chunks};
-use crate::repo::Repository;
+use crate::format::name::Parsed;
+use crate::ops::{Run, adoption, closing_notices, open_chunks};
+use crate::repo::chunks::Chunks;
 use crate::repo::session::Session;
+use crate::repo::{Repository, rounds};
 
 /// How to repair.
 #[derive(Clone, Debug, Default)]
@@ -33,8 +34,8 @@ pub struct Report {
     pub unreadable_packs: u64,
     /// Segments that cannot be read, or say of packs what is not true.
     pub damaged_segments: Vec<ObjectName>,
-    /// Of these, how many are removed: nothing that they could say is not known.
-    pub removed_segments: u64,
+    /// Whether these are removed: nothing that they could say is not known.
+    pub removes_segments: bool,
     /// What a person may want to know.
     pub notices: Vec<String>,
 }
@@ -43,54 +44,88 @@ pub struct Report {
 /// unless a pack is left of which they may have been the only description.
 ///
 /// # Errors
-/// When objects cannot be listed or stored. A pack that does not say what it holds is a problem
-/// instead.
+/// When objects cannot be listed or stored, or the place does not answer. A pack that does not say
+/// what it holds is a problem instead.
 pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
     let opening = Problems::default();
     let quiet = Run { problems: &opening, ..*run };
     let (chunks, notices) = open_chunks(repository, options.cache_dir.as_ref(), &quiet)?;
     let mut report = Report { notices, ..Report::default() };
     let session = Session::start(repository)?;
-    // What a prune is about to delete needs no description.
-    let endangered: &HashSet<PackId> = &session.first_look().endangered;
-    chunks.list_packs(endangered)?;
+    chunks.list_packs(&HashSet::new())?;
     report.damaged_segments = chunks.unreadable_segments();
     // The report tells of those, and a problem is what remains.
-    let is_told = |problem: &Error| {
+    let is_told = |problem: &Error, segments: &[ObjectName]| {
         let object = problem.object.as_deref().unwrap_or_default();
-        report.damaged_segments.iter().any(|name| object.contains(name.as_str()))
+        segments.iter().any(|name| object.contains(name.as_str()))
     };
-    run.problems.extend(opening.take().into_iter().filter(|problem| !is_told(problem)));
-    let mut unnamed = chunks.unindexed_packs();
-    unnamed.retain(|(id, _)| !endangered.contains(id));
-    for listed in unnamed.chunks(SEGMENT_PACK_COUNT) {
-        run.cancel.check()?;
-        let mut adopted = Vec::new();
-        for pack in session.adopt(listed) {
-            match pack {
-                Ok(pack) => adopted.push(pack),
-                // A prune deleted it since it was listed.
-                Err(error) if error.kind == ErrorKind::NotFound => {}
-                Err(error) if error.kind == ErrorKind::Damaged => {
-                    report.unreadable_packs += 1;
-                    run.problems.push(error);
-                }
-                Err(error) => return Err(error),
+    let remaining = opening.take().into_iter().filter(|p| !is_told(p, &report.damaged_segments));
+    run.problems.extend(remaining);
+    let unnamed = undoomed(repository, chunks.unindexed_packs())?;
+    let (mut offline, mut unreadable_packs) = (None, 0);
+    let mut failed = |error: Error| {
+        match error.kind {
+            // A prune deleted it since it was listed.
+            ErrorKind::NotFound => {}
+            ErrorKind::Offline => offline = Some(error),
+            _ => {
+                unreadable_packs += 1;
+                run.problems.push(error);
+                return true;
             }
         }
+        offline.is_none()
+    };
+    adoption::adopt(&session, &unnamed, run, &mut failed, &mut |adopted| {
         report.described_packs += adopted.len() as u64;
         report.described_bytes += adopted.iter().map(|pack| pack.get().len).sum::<u64>();
-        if options.apply && !adopted.is_empty() {
-            let (_, segment) = session.put_segment(adopted)?.split();
-            chunks.apply_own(segment)?;
+        if !options.apply {
+            return Ok(());
         }
+        let (_, segment) = session.put_segment(adopted)?.split();
+        chunks.apply_own(segment)
+    })?;
+    if let Some(error) = offline {
+        return Err(error);
     }
-    if report.unreadable_packs == 0 {
-        report.removed_segments = report.damaged_segments.len() as u64;
-        for name in report.damaged_segments.iter().filter(|_| options.apply) {
-            repository.backend().delete(name)?;
-        }
+    report.unreadable_packs = unreadable_packs;
+    report.removes_segments = unreadable_packs == 0;
+    if report.removes_segments {
+        report.damaged_segments = remove(repository, &chunks, &report, options.apply)?;
     }
+    let problems = chunks.take_problems().into_iter();
+    run.problems.extend(problems.filter(|p| !is_told(p, &report.damaged_segments)));
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
+}
+
+/// Those of `packs` that no prune has decided to delete: a description would outlive them.
+fn undoomed(repository: &Repository, mut packs: Vec<(PackId, u64)>) -> Result<Vec<(PackId, u64)>> {
+    let rounds = rounds::read(repository)?.into_iter();
+    let doomed: HashSet<PackId> = rounds.filter_map(|round| round.doomed).flatten().collect();
+    packs.retain(|(id, _)| !doomed.contains(id));
+    Ok(packs)
+}
+
+/// Removes segments that cannot be read, if that is wanted; returns their names. One that can be read
+/// after all stays, unless it says what is not true.
+fn remove(
+    repository: &Repository,
+    chunks: &Chunks,
+    report: &Report,
+    applies: bool,
+) -> Result<Vec<ObjectName>> {
+    let mut removed = Vec::new();
+    for name in &report.damaged_segments {
+        let Parsed::Index(session, sequence, id) = name.parsed() else { continue };
+        let reads = || matches!(chunks.fetch_segment(name, (session, sequence)), Ok(Some(_)));
+        if !chunks.distrusts(&id) && reads() {
+            continue;
+        }
+        if applies {
+            repository.backend().delete(name)?;
+        }
+        removed.push(name.clone());
+    }
+    Ok(removed)
 }

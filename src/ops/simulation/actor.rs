@@ -73,8 +73,8 @@ pub(super) struct Treatment {
     pub(super) hides: u64,
     /// Before so many of a thousand requests the store loses an index segment.
     pub(super) loses: u64,
-    /// Of a thousand reads of candidates so many come back wrong.
-    pub(super) misreads: u64,
+    /// Of a thousand reads of objects of a kind so many come back wrong; of rounds only candidates.
+    pub(super) misreads: Option<(ObjectKind, u64)>,
     /// Of a thousand clients so many are killed.
     pub(super) killed: u64,
     /// Things that an actor does.

@@ -30,7 +30,7 @@ const LIFE: Mood = Mood {
     sleeps: 4,
     hides: 0,
     loses: 0,
-    misreads: 0,
+    misreads: None,
     traps: &[],
     task_count: 4,
     content_count: CONTENT_COUNT,
@@ -100,10 +100,17 @@ pub(super) const MISREAD: Mood = Mood {
         Role { mix: mix(100, 0, 0, 0, 0), traps: &ROOT_TRAPS },
     ],
     sleeps: 0,
-    misreads: 500,
+    misreads: Some((ObjectKind::Generation, 500)),
     task_count: 14,
     content_count: 3,
     ..LIFE
+};
+/// Packs are read wrongly now and then, while a writer that has looked again takes its time to commit.
+pub(super) const MISREAD_PACKS: Mood = Mood {
+    mix: mix(40, 40, 20, 0, 0),
+    cast: &[Role { mix: mix(100, 0, 0, 0, 0), traps: &COMMIT_TRAPS }],
+    misreads: Some((ObjectKind::Pack, 60)),
+    ..MISREAD
 };
 
 /// What a schedule is like.
@@ -114,7 +121,7 @@ pub(super) struct Mood {
     sleeps: u64,
     hides: u64,
     loses: u64,
-    misreads: u64,
+    misreads: Option<(ObjectKind, u64)>,
     /// Requests before one of which all are suspended, if there are some; the same one each time.
     traps: &'static [Trap],
     /// Most things that each actor does.
@@ -137,7 +144,7 @@ const CALM: Treatment = Treatment {
     trap: None,
     hides: 0,
     loses: 0,
-    misreads: 0,
+    misreads: None,
     killed: 0,
     task_count: 0,
     content_count: CONTENT_COUNT,
@@ -182,6 +189,7 @@ const DECISION_TRAPS: [Trap; 2] = [
     trap(Verb::Put, ObjectKind::Snapshot, None),
     trap(Verb::Put, ObjectKind::Generation, Some(GenerationStep::Doomed)),
 ];
+const COMMIT_TRAPS: [Trap; 1] = [trap(Verb::Put, ObjectKind::Snapshot, None)];
 const ROOT_TRAPS: [Trap; 1] = [trap(Verb::Put, ObjectKind::Session, None)];
 const SECOND_LOOK_TRAPS: [Trap; 2] = [
     Trap { nth: 3, ..trap(Verb::List, ObjectKind::Generation, None) },

@@ -143,9 +143,9 @@ impl Client {
         }
         let is_last = self.left.fetch_sub(1, Ordering::Relaxed) == 1;
         let mut fate = baton.dice(|dice| self.fate(at, dice));
-        if self.treatment.misreads > 0
-            && is_of_candidates(at)
-            && baton.dice(|dice| dice.falls(self.treatment.misreads))
+        if let Some((kind, share)) = self.treatment.misreads
+            && reads_of(at, kind)
+            && baton.dice(|dice| dice.falls(share))
         {
             fate = Fate::Flipped;
         }
@@ -332,11 +332,14 @@ impl Backend for Client {
     }
 }
 
-/// Whether somebody asks which packs are candidates.
-fn is_of_candidates(at: &At) -> bool {
+/// Whether somebody reads an object of this kind; of rounds, which packs are candidates.
+fn reads_of(at: &At, kind: ObjectKind) -> bool {
     let What::Object(name) = &at.what else { return false };
-    let is_candidates = matches!(name.parsed(), Parsed::Generation(_, GenerationStep::Candidates));
-    at.verb == Verb::Get && is_candidates
+    let is_meant = match name.parsed() {
+        Parsed::Generation(_, step) => step == GenerationStep::Candidates,
+        _ => true,
+    };
+    matches!(at.verb, Verb::Get | Verb::GetRange) && name.kind() == kind && is_meant
 }
 
 fn flipped(sealed: &Sealed) -> Sealed {

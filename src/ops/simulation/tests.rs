@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::actor::{Actor, Tally};
 use super::schedule::{
-    DOOM_ASLEEP, LATE_DOOM, LISTING_ASLEEP, LOSSY, MISREAD, Mood, Outcome, PRUNE_ASLEEP, Stage,
-    TWINS, WRITER_ASLEEP,
+    DOOM_ASLEEP, LATE_DOOM, LISTING_ASLEEP, LOSSY, MISREAD, MISREAD_PACKS, Mood, Outcome,
+    PRUNE_ASLEEP, Stage, TWINS, WRITER_ASLEEP,
 };
 use crate::base::rules::{ALL, Rule};
 
@@ -138,6 +138,8 @@ enum Way {
     Twins,
     /// Candidates are read wrongly.
     Misread,
+    /// Packs are.
+    MisreadPacks,
     /// Index segments are lost.
     Lossy,
     /// One host is alone, and a pack is lost between two of its backups.
@@ -145,7 +147,7 @@ enum Way {
 }
 
 impl Way {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Any,
         Self::WriterAsleep,
         Self::PruneAsleep,
@@ -154,6 +156,7 @@ impl Way {
         Self::ListingAsleep,
         Self::Twins,
         Self::Misread,
+        Self::MisreadPacks,
         Self::Lossy,
         Self::LostPack,
     ];
@@ -168,6 +171,7 @@ impl Way {
             Self::ListingAsleep => Some(&LISTING_ASLEEP),
             Self::Twins => Some(&TWINS),
             Self::Misread => Some(&MISREAD),
+            Self::MisreadPacks => Some(&MISREAD_PACKS),
             Self::Lossy => Some(&LOSSY),
         }
     }
@@ -191,13 +195,13 @@ const NEEDED: [(Rule, Way, u64); 20] = [
     (Rule::ReadBack, Way::Any, 21),
     (Rule::Tombstone, Way::Any, 0),
     (Rule::SessionsFirst, Way::ListingAsleep, 797),
-    (Rule::RootsFirst, Way::WriterAsleep, 4438),
+    (Rule::RootsFirst, Way::WriterAsleep, 4700),
     (Rule::Seen, Way::Any, 374),
     (Rule::Fence, Way::Any, 439),
     (Rule::OneRound, Way::Any, 8),
     (Rule::RootsAgain, Way::Any, 13),
     (Rule::BegunRead, Way::Misread, 1),
-    (Rule::Gone, Way::Any, 25_176),
+    (Rule::Gone, Way::MisreadPacks, 13),
     (Rule::LastCopy, Way::Twins, 510),
     (Rule::HeaderRead, Way::Lossy, 15),
     (Rule::OneDecision, Way::PruneAsleep, 1098),

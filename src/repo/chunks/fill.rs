@@ -91,7 +91,9 @@ impl Chunks {
         let notices = inner.cache.recover(error);
         self.notices().extend(notices);
         inner.alive = None;
+        inner.has_searched = false;
         inner.has_adopted = false;
+        inner.silent.clear();
         inner.anew_count += 1;
     }
 
@@ -102,6 +104,7 @@ impl Chunks {
         let mut listed = HashSet::new();
         let mut refusals = Vec::new();
         let mut unreadable = Vec::new();
+        inner.unfetched = None;
         for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
             if inner.distrusted.contains(&id) {
@@ -140,8 +143,9 @@ impl Chunks {
                     }
                     Err(error) => {
                         listed.remove(&id);
-                        if error.kind == ErrorKind::Damaged {
-                            unreadable.push(object.name.clone());
+                        match error.kind {
+                            ErrorKind::Damaged => unreadable.push(object.name.clone()),
+                            _ => inner.unfetched = Some(error.to_string()),
                         }
                         self.report_once(id, error);
                     }

@@ -1,9 +1,9 @@
 //! What packs say themselves that no segment names.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Chunks, Inner, LIST_COUNT_MAX};
-use crate::base::{ChunkId, ErrorKind, PackId, Result};
+use crate::base::{ChunkId, Error, ErrorKind, PackId, Result};
 use crate::index::Notice;
 use crate::repo::adopt;
 
@@ -13,10 +13,14 @@ const READ_COUNT: usize = 16;
 /// What came of reading the headers of packs.
 #[derive(Default)]
 struct Adoption {
-    /// Some could not be read, or contradict what is known.
-    is_partial: bool,
+    /// Those that did not say what they hold.
+    silent: Vec<PackId>,
+    /// Some of them contradict what is known.
+    is_contradicted: bool,
     /// Some were not there any more.
     has_missed: bool,
+    /// Why one of them could not be asked, which may pass.
+    unasked: Option<Error>,
 }
 
 /// Which packs are there, looked at closely enough to call a chunk gone.
@@ -56,13 +60,16 @@ impl CloseLook {
         })
     }
 
-    /// Whether a pack that was there, and as long as it should be, holds a chunk.
+    /// Whether a pack that was there, as long as it should be and not `doomed`, holds a chunk.
     ///
     /// # Errors
     /// When the index fails twice.
-    pub fn finds(&self, chunks: &Chunks, id: &ChunkId) -> Result<bool> {
+    pub fn finds(&self, chunks: &Chunks, id: &ChunkId, doomed: &HashSet<PackId>) -> Result<bool> {
         let copies = chunks.locate(&[*id])?.pop().unwrap_or_default();
-        Ok(copies.iter().any(|copy| self.listed.get(&copy.pack.id) == Some(&copy.pack.len)))
+        Ok(copies
+            .iter()
+            .map(|copy| &copy.pack)
+            .any(|pack| self.listed.get(&pack.id) == Some(&pack.len) && !doomed.contains(&pack.id)))
     }
 
     /// Whether a pack was there.
@@ -75,11 +82,13 @@ impl Chunks {
     /// Takes in what the headers of packs say that no segment names, each once.
     pub(super) fn adopt(&self) -> Result<()> {
         let mut inner = self.inner.write().expect("no thread panics while it holds the lock");
-        let unknown = self.unknown(&inner, self.listed_packs()?)?;
-        inner.has_adopted = true;
-        self.adopt_packs(&inner, &unknown)?;
-        if !unknown.is_empty() {
-            let count = unknown.len();
+        let mut unknown = self.unknown(&inner, self.listed_packs()?)?;
+        unknown.retain(|(id, _)| !inner.silent.contains(id));
+        inner.has_searched = true;
+        let Adoption { silent, .. } = self.adopt_packs(&inner, &unknown)?;
+        let count = unknown.len() - silent.len();
+        inner.silent.extend(silent);
+        if count > 0 && !std::mem::replace(&mut inner.has_adopted, true) {
             self.notices().push(Notice(format!(
                 "{count} packs are in no index segment; their headers were read instead"
             )));
@@ -106,18 +115,22 @@ impl Chunks {
             let mut segments = Vec::new();
             for (result, (id, _)) in adopt::adopt(&self.repository, batch).into_iter().zip(batch) {
                 match result {
-                    Ok(adopted) => segments.push(adopted),
+                    Ok(adopted) => {
+                        segments.push(adopted);
+                        continue;
+                    }
                     // A prune deleted it since it was listed.
                     Err(error) if error.kind == ErrorKind::NotFound => adoption.has_missed = true,
-                    Err(error) => {
-                        adoption.is_partial = true;
+                    Err(error) if error.kind == ErrorKind::Damaged => {
                         self.report_once(adopt::segment_id(id), error);
                     }
+                    Err(error) => adoption.unasked = Some(error),
                 }
+                adoption.silent.push(*id);
             }
             let borrowed: Vec<_> = segments.iter().map(|(id, s)| (*id, s)).collect();
             let refused = inner.cache.index().apply_many(&borrowed)?;
-            adoption.is_partial |= !refused.is_empty();
+            adoption.is_contradicted |= !refused.is_empty();
             self.problems().extend(refused.into_iter().map(|refused| refused.error));
         }
         Ok(adoption)
@@ -127,18 +140,26 @@ impl Chunks {
     /// hold: what is in none of them then is gone.
     ///
     /// # Errors
-    /// When they cannot be listed, or the index fails.
+    /// When they cannot be listed, or one of them cannot be fetched for now, or the index fails.
     pub fn look_closely(&self) -> Result<CloseLook> {
         self.refresh()?;
+        if let Some(why) = &self.read().unfetched {
+            let message = "an index segment cannot be fetched, so that nothing is known to be gone";
+            return Err(Error::new(ErrorKind::Offline, message).because(why.clone()));
+        }
         let inner = self.inner.write().expect("no thread panics while it holds the lock");
         let mut attempt = 1;
         loop {
             let listing = self.listed_packs()?;
             let listed = listing.iter().copied().collect();
             let unknown = self.unknown(&inner, listing)?;
-            let Adoption { is_partial, has_missed } = self.adopt_packs(&inner, &unknown)?;
+            let Adoption { silent, is_contradicted, has_missed, unasked } =
+                self.adopt_packs(&inner, &unknown)?;
+            if let Some(error) = unasked {
+                return Err(error);
+            }
             if !has_missed || attempt == LIST_COUNT_MAX {
-                let is_complete = !is_partial && !has_missed;
+                let is_complete = silent.is_empty() && !is_contradicted;
                 return Ok(CloseLook { listed, is_complete, anew_count: inner.anew_count });
             }
             attempt += 1;

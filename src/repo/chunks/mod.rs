@@ -46,6 +46,8 @@ struct Inner {
     segments: HashSet<SegmentId>,
     /// Listed segments that cannot be read, or say of packs what is not true.
     unreadable: Vec<ObjectName>,
+    /// Why one of those could not be fetched that are listed, which may pass.
+    unfetched: Option<String>,
     /// Packs as listed; absent for a reader, which finds out by reading.
     alive: Option<Alive>,
     /// A segment was listed and gone when it was to be read.
@@ -55,7 +57,12 @@ struct Inner {
     doomed: HashSet<PackId>,
     /// Whether one of those would count as alive otherwise.
     relies_on_doomed: bool,
+    /// Headers were read to find what somebody missed.
+    has_searched: bool,
+    /// And said something.
     has_adopted: bool,
+    /// Packs that said nothing then, which are not asked again for that.
+    silent: HashSet<PackId>,
     /// How often the index was given up and filled anew.
     anew_count: u64,
     /// Segments that say of packs what is not true.
@@ -84,12 +91,15 @@ impl Chunks {
             cache,
             segments: HashSet::new(),
             unreadable: Vec::new(),
+            unfetched: None,
             alive: None,
             has_missed: false,
             is_listed: false,
             doomed: HashSet::new(),
             relies_on_doomed: false,
+            has_searched: false,
             has_adopted: false,
+            silent: HashSet::new(),
             anew_count: 0,
             distrusted,
         };
@@ -115,41 +125,39 @@ impl Chunks {
     }
 
     /// Looks again for chunks that a reader misses: in segments that are new since the listing,
-    /// then in packs that no segment names.
+    /// then in packs that no segment names. Not if that was done a moment ago.
     ///
     /// # Errors
     /// When segments or packs cannot be listed.
     pub fn search_again(&self, ids: &[ChunkId]) -> Result<()> {
+        self.search(&|| Ok(self.locate(ids)?.iter().any(Vec::is_empty)))
+    }
+
+    /// The same for a reader that knows of copies and can read none of them.
+    ///
+    /// # Errors
+    /// When segments or packs cannot be listed.
+    pub fn search_for_copies(&self) -> Result<()> {
+        self.search(&|| Ok(true))
+    }
+
+    fn search(&self, wants_headers: &dyn Fn() -> Result<bool>) -> Result<()> {
         // Held to the end: whoever comes meanwhile waits for what is found.
         let mut last = self.last_search.lock().expect("no thread panics while it holds the lock");
         // Until headers were read, nothing is known to be lost.
-        if self.has_adopted() && last.is_some_and(|at| at.elapsed() < SEARCH_INTERVAL) {
+        if self.read().has_searched && last.is_some_and(|at| at.elapsed() < SEARCH_INTERVAL) {
             return Ok(());
         }
         self.refresh()?;
-        if self.locate(ids)?.iter().any(Vec::is_empty) {
+        if wants_headers()? {
             self.adopt()?;
         }
         *last = Some(Instant::now());
         Ok(())
     }
 
-    /// Has packs that no segment names say themselves what they hold, for a reader that cannot read
-    /// what segments name; whether that was done, and not so a moment ago.
-    ///
-    /// # Errors
-    /// When packs cannot be listed.
-    pub fn search_headers(&self) -> Result<bool> {
-        let mut last = self.last_search.lock().expect("no thread panics while it holds the lock");
-        if self.has_adopted() && last.is_some_and(|at| at.elapsed() < SEARCH_INTERVAL) {
-            return Ok(false);
-        }
-        self.adopt()?;
-        *last = Some(Instant::now());
-        Ok(true)
-    }
-
-    /// Whether the headers of packs had to be read to find what somebody asked for.
+    /// Whether headers of packs were read to find what somebody asked for, and said something that no
+    /// segment says.
     pub fn has_adopted(&self) -> bool {
         self.read().has_adopted
     }
@@ -184,6 +192,11 @@ impl Chunks {
     /// Listed segments that cannot be read, or say of packs what is not true.
     pub fn unreadable_segments(&self) -> Vec<ObjectName> {
         self.read().unreadable.clone()
+    }
+
+    /// Whether a segment says of packs what is not true.
+    pub fn distrusts(&self, segment: &SegmentId) -> bool {
+        self.read().distrusted.contains(segment)
     }
 
     /// Segments that were replaced by others, as far as this host has seen it.
