@@ -4,6 +4,7 @@ mod checks;
 mod costs;
 mod meddling;
 mod models;
+mod orphans;
 mod racy;
 mod trust;
 
