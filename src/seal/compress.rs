@@ -34,8 +34,9 @@ const WIDE: [CParameter; 3] =
 /// looking for matches. Weights of models have up to 1.5 %; programs, tables, logs and texts 31 % and
 /// more.
 const REPEATED_SHARE_MAX: f64 = 0.05;
-/// Level instead of the default one for these, which then compress as well and in three quarters of
-/// the time: what remains is to code bytes by how often they occur.
+/// Level instead of the default one for these: what remains is to code bytes by how often they occur.
+/// By `zstd -b1 -B262144` against those of [`WIDE`], five files of weights take 67 to 89 % of the
+/// time, and the same length to one in 5,000.
 const PLAIN_LEVEL: i32 = 1;
 /// Places of which the last one with the same hash is remembered; more than there are in the samples,
 /// so that few are forgotten.
