@@ -78,7 +78,7 @@ fn packs_without_a_segment_are_used_and_described() {
     assert!(!dry.err.contains("interrupted"), "{}", dry.err);
     let answer = world.ok(&["backup", "source"]);
     let told = format!("{}{}", answer.out, answer.err);
-    assert!(told.contains("2 packs (") && told.contains("an interrupted run left"), "{told}");
+    assert!(told.contains("an interrupted run left packs, which are used: 2, "), "{told}");
     let mut now = world.objects("packs");
     now.retain(|path| packs.contains(path));
     assert_eq!((now, world.objects("packs").len()), (packs.clone(), packs.len() + 1));

@@ -68,7 +68,7 @@ impl Orphans {
         let Self { pack_count, bytes, .. } = self;
         (*pack_count > 0).then(|| {
             let size = human(*bytes);
-            format!("{pack_count} packs ({size}) that an interrupted run left are used")
+            format!("an interrupted run left packs, which are used: {pack_count}, {size}")
         })
     }
 }
