@@ -83,7 +83,9 @@ pub(super) fn find_lost_segments(
         for id in committed.snapshot.segments.iter().filter(|id| !listed.contains(id)) {
             let message = format!("snapshot {} needs it, and it is missing", committed.id.short());
             findings.add_named(format!("index segment {id}"), message).hint =
-                "Restores read the headers of its packs instead, which takes longer.".to_owned();
+                "Restores read the headers of its packs instead, which takes longer; `parados repair \
+                 index` describes them anew."
+                    .to_owned();
         }
     }
     Ok(())

@@ -121,6 +121,8 @@ fn hint(finding: &Finding) -> &'static str {
         "The snapshots that it forgot are listed again; forget them once more."
     } else if is(ObjectKind::Config) || is(ObjectKind::Key) {
         "The repository opens without it. Bring it back from a copy, or remove it."
+    } else if is(ObjectKind::Index) {
+        "No file is lost by it: packs say themselves what they hold. `parados repair index` removes it."
     } else if is(ObjectKind::Generation) {
         "No prune relies on it; remove it."
     } else if is(ObjectKind::Note) || is(ObjectKind::Ledger) {

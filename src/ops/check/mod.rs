@@ -230,9 +230,7 @@ impl Check<'_> {
     /// need.
     fn listed(&mut self, chunks: &Chunks, packs: &Packs) -> Vec<ObjectName> {
         // What a prune has doomed goes, whether it was carried out to the end or not.
-        let rounds = rounds::read(self.repository).unwrap_or_default();
-        let doomed: HashSet<PackId> =
-            rounds.into_iter().filter_map(|round| round.doomed).flatten().collect();
+        let doomed = rounds::doomed(self.repository);
         let mut gone = Vec::new();
         let missing = chunks.missing_packs().into_iter();
         for (id, listed_len) in missing.filter(|(id, len)| len.is_some() || !doomed.contains(id)) {
@@ -250,7 +248,8 @@ impl Check<'_> {
         }
         if packs.unindexed_count > 0 {
             self.report.notices.push(format!(
-                "{} packs are in no index segment: an interrupted run left them",
+                "{} packs are in no index segment: an interrupted run left them, and the next backup \
+                 uses them",
                 packs.unindexed_count
             ));
         }

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::{Error, ErrorKind, PackId, Problems, Result};
+use crate::base::{Error, ErrorKind, Problems, Result};
 use crate::format::ObjectName;
 use crate::format::name::Parsed;
 use crate::ops::{Run, adoption, closing_notices, open_chunks};
@@ -61,7 +61,10 @@ pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
     };
     let remaining = opening.take().into_iter().filter(|p| !is_told(p, &report.damaged_segments));
     run.problems.extend(remaining);
-    let unnamed = undoomed(repository, chunks.unindexed_packs())?;
+    let mut unnamed = chunks.unindexed_packs();
+    // A description would outlive them.
+    let doomed = rounds::doomed(repository);
+    unnamed.retain(|(id, _)| !doomed.contains(id));
     let (mut offline, mut unreadable_packs) = (None, 0);
     let mut failed = |error: Error| {
         match error.kind {
@@ -97,14 +100,6 @@ pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
     run.problems.extend(problems.filter(|p| !is_told(p, &report.damaged_segments)));
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
-}
-
-/// Those of `packs` that no prune has decided to delete: a description would outlive them.
-fn undoomed(repository: &Repository, mut packs: Vec<(PackId, u64)>) -> Result<Vec<(PackId, u64)>> {
-    let rounds = rounds::read(repository)?.into_iter();
-    let doomed: HashSet<PackId> = rounds.filter_map(|round| round.doomed).flatten().collect();
-    packs.retain(|(id, _)| !doomed.contains(id));
-    Ok(packs)
 }
 
 /// Removes segments that cannot be read, if that is wanted; returns their names. One that can be read
