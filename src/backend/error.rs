@@ -262,6 +262,13 @@ impl BackendError {
             Io::TimedOut | Io::HostUnreachable | Io::NetworkUnreachable | Io::NotConnected => {
                 Self::Offline { at, source: Some(error.into()) }
             }
+            // What a disk cannot read is as lost as what it reads wrongly, and healed the same way.
+            _ if is_object
+                && matches!(at.verb, Verb::Get | Verb::GetRange)
+                && error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error()) =>
+            {
+                Self::Damaged { at, why: "the disk cannot read it".to_owned() }
+            }
             _ => Self::Other { at, source: Some(error.into()) },
         }
     }

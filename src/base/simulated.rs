@@ -19,6 +19,14 @@ pub fn pause(duration: std::time::Duration) {
     }
 }
 
+/// What bad memory does to bytes, where a test asked for that.
+pub fn spoil(bytes: &mut [u8]) {
+    #[cfg(test)]
+    actor::spoil(bytes);
+    #[cfg(not(test))]
+    let _ = bytes;
+}
+
 /// Whether this thread plays one who does not know of a rule.
 pub(super) fn is_off(rule: Rule) -> bool {
     #[cfg(test)]
@@ -31,11 +39,11 @@ pub(super) fn is_off(rule: Rule) -> bool {
 }
 
 #[cfg(test)]
-pub(crate) use actor::{enter, fill, knowing_all_rules, leave};
+pub(crate) use actor::{enter, fill, has_bad_memory, knowing_all_rules, leave};
 
 #[cfg(test)]
 mod actor {
-    use std::cell::RefCell;
+    use std::cell::{Cell, RefCell};
 
     use crate::base::rules::Rule;
 
@@ -46,6 +54,19 @@ mod actor {
 
     thread_local! {
         static ACTOR: RefCell<Option<Actor>> = const { RefCell::new(None) };
+        static HAS_BAD_MEMORY: Cell<bool> = const { Cell::new(false) };
+    }
+
+    /// From here on the memory of this thread is bad, or good again.
+    pub(crate) fn has_bad_memory(is_bad: bool) {
+        HAS_BAD_MEMORY.set(is_bad);
+    }
+
+    pub(super) fn spoil(bytes: &mut [u8]) {
+        let middle = bytes.len() / 2;
+        if HAS_BAD_MEMORY.get() {
+            bytes[middle] ^= 4;
+        }
     }
 
     /// From here on the thread plays an actor that draws from `seed` and does without rule `off`.

@@ -62,6 +62,10 @@ pub(crate) struct BackupFlags {
     #[arg(long, value_enum, value_name = "MODE")]
     compression: Option<Compression>,
 
+    /// Store what was sealed without opening it again; that is done because memory can be bad
+    #[arg(long)]
+    pub(crate) no_extra_verify: bool,
+
     /// Length of full packs that this run makes, at most 128M; a number without unit is in MiB
     /// [default: that of the repository] [env: PARADOS_PACK_SIZE]
     #[arg(long, value_name = "SIZE", value_parser = parse_pack_size)]

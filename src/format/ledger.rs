@@ -24,6 +24,9 @@ pub struct LedgerRecord {
     /// Result of a drill as JSON text.
     #[n(3)]
     pub drill: Option<String>,
+    /// Packs that were read and are not what was stored; sorted.
+    #[n(4)]
+    pub damaged: Option<Vec<PackId>>,
 }
 
 impl LedgerRecord {
@@ -38,7 +41,10 @@ impl LedgerRecord {
     /// Says what is wrong.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let record: Self = wire::decode(bytes, LEN_MAX)?;
-        if !record.verified.windows(2).all(|pair| pair[0] < pair[1]) {
+        let is_sorted = |packs: &[PackId]| packs.windows(2).all(|pair| pair[0] < pair[1]);
+        let is_sound =
+            record.damaged.as_ref().is_none_or(|packs| !packs.is_empty() && is_sorted(packs));
+        if !is_sorted(&record.verified) || !is_sound {
             return Err(DecodeError::Inconsistent);
         }
         Ok(record)

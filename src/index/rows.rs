@@ -4,12 +4,13 @@
 //! each row lies a small *stamp* with the epoch of the last run that found the row right, so that
 //! an unchanged directory costs a few bytes, however large its row.
 //!
-//! An **epoch** names one run of a writer. Rows count only under the epoch of a run that committed;
-//! the caller remembers that epoch beside its snapshot ([`super::Cache::meta_put`]) after the
-//! commit. Hence two rules for callers:
+//! An **epoch** names one run of a writer. Rows prove that what they name is stored only under the epoch
+//! of a run that committed; the caller remembers that epoch beside its snapshot
+//! ([`super::Cache::meta_put`]) after the commit. Whoever uses rows of a run that did not asks for each
+//! chunk. Hence two rules for callers:
 //!
 //! 1. *An epoch is never used twice*, not even by the run after one that crashed: rows that the
-//!    crashed run stamped would come alive when the second one commits, although nobody keeps the
+//!    crashed run stamped would prove something when the second one commits, although nobody keeps the
 //!    chunks they name. The first eight bytes of the random session id serve.
 //! 2. *A row is put only under the epoch of the run that puts it.*
 //!
@@ -35,6 +36,9 @@ pub trait Rows: Send + Sync {
     /// Stamps unchanged rows with `to`, if they carry the stamp of `from`.
     fn stamp(&self, keys: &[RowKey], from: u64, to: u64);
 
+    /// Keeps what was put even if this process is killed.
+    fn keep(&self);
+
     /// Removes the rows whose stamp is of none of `epochs`; returns how many.
     fn retain(&self, epochs: &[u64]) -> u64;
 }
@@ -51,6 +55,8 @@ impl Rows for NoRows {
     fn put(&self, _: &[(RowKey, &[u8])], _: u64) {}
 
     fn stamp(&self, _: &[RowKey], _: u64, _: u64) {}
+
+    fn keep(&self) {}
 
     fn retain(&self, _: &[u64]) -> u64 {
         0
@@ -69,6 +75,8 @@ impl Rows for UntouchedRows<'_> {
     fn put(&self, _: &[(RowKey, &[u8])], _: u64) {}
 
     fn stamp(&self, _: &[RowKey], _: u64, _: u64) {}
+
+    fn keep(&self) {}
 
     fn retain(&self, _: &[u64]) -> u64 {
         0
@@ -100,6 +108,8 @@ impl Rows for MemoryRows {
             }
         }
     }
+
+    fn keep(&self) {}
 
     fn retain(&self, epochs: &[u64]) -> u64 {
         let mut rows = lock(&self.0);

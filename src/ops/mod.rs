@@ -10,7 +10,10 @@ pub mod key;
 mod known_config;
 pub mod ls;
 mod marks;
+mod pieces;
 pub mod prune;
+mod recommit;
+pub mod recover;
 mod remembered;
 pub mod repair;
 mod repack;
@@ -18,6 +21,7 @@ mod rescue;
 pub mod restore;
 #[cfg(test)]
 mod restore_tests;
+mod rewrite;
 mod selection;
 #[cfg(test)]
 mod simulation;
@@ -28,6 +32,7 @@ mod subtree;
 #[cfg(test)]
 mod tests;
 pub mod unforget;
+mod whole_pack;
 mod writer;
 
 use std::path::PathBuf;
@@ -49,10 +54,6 @@ pub struct Run<'a> {
     /// Whether a person asked to stop.
     pub cancel: &'a Cancel,
 }
-
-/// Packs that `check` found damaged on this host, until a backup has stored anew what the sources
-/// still have of them. They have their right length, so that a listing does not give them away.
-const DAMAGED_KEY: &str = "damaged packs";
 
 /// Opens the local cache in `dir`, or none, and brings it up to date.
 fn open_chunks(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::{ChunkId, Result, SegmentId};
 use crate::format::FrameKind;
 use crate::format::pack::{FRAME_CHUNK_COUNT_MAX, FrameChunk};
+use crate::pipeline::seal::bad_memory;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::{Pack, Session, Stored};
@@ -79,8 +80,11 @@ impl<'a> Repacking<'a> {
         if chunks.is_empty() {
             return Ok(());
         }
-        let repository = self.repository.keyring().repository();
-        self.push(frame::seal(repository, self.session.key(), kind, LEVEL, &raw, chunks))
+        let keyring = self.repository.keyring();
+        let session = self.session.key();
+        let frame = frame::seal(keyring.repository(), session, kind, LEVEL, &raw, chunks);
+        frame.check(keyring).map_err(bad_memory)?;
+        self.push(frame)
     }
 
     fn class(&mut self, kind: FrameKind) -> &mut Class {

@@ -6,18 +6,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::marks::Marks;
-use super::rescue::rescue;
-use super::writer::Writer;
+use super::recommit::Recommit;
 use super::{Run, check, closing_notices, open_chunks};
 use crate::base::{Error, ErrorKind, Result};
-use crate::format::ObjectName;
-use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
+use crate::repo::ledger::damaged_packs;
 use crate::repo::reader::Reader;
 use crate::repo::select::Selector;
-use crate::repo::session::{Recheck, Session};
+use crate::repo::session::Session;
 use crate::repo::snapshots::{Committed, Snapshots};
 
 /// Times that it starts over because prunes endangered what the snapshot needs.
@@ -97,7 +94,8 @@ impl Unforget<'_> {
         let mut session = Session::start(repository)?;
         run.problems.extend(session.take_problems());
         chunks.refresh()?;
-        chunks.list_packs(&session.first_look().endangered)?;
+        let endangered = &session.first_look().endangered;
+        chunks.list_packs(&endangered.union(&damaged_packs(repository)?).copied().collect())?;
         let reader = Reader::new(repository, chunks);
         if let Some(finding) = check::lacks(&reader, old, max_memory, run)?.into_iter().next() {
             let affected = finding.affected.first().cloned().unwrap_or_default();
@@ -106,27 +104,12 @@ impl Unforget<'_> {
                 .because(format!("{affected}: {}", finding.message))
                 .hint("What it shares with other snapshots can be restored from those."));
         }
-        // What a prune may delete is stored once more: this snapshot must not rely on it.
-        let mut marks = Marks::new(max_memory, self.scratch_dir.to_path_buf());
-        let root = (ObjectName::snapshot(old.id), old.snapshot.clone());
-        marks.follow(&reader, &[root], run)?;
-        let segments = rescue(&reader, &session, &mut marks, run)?;
-        let mut others = Snapshots::read(repository)?;
-        run.problems.extend(std::mem::take(&mut others.problems));
-        let writer = Writer::next(chunks);
-        let snapshot = Snapshot {
-            writer: writer.id,
-            sequence: writer.sequence,
-            seen: others.heads(),
-            ..old.snapshot.clone()
-        };
-        let root = session.put_root(snapshot, &segments)?;
-        let Recheck::Sound(root) = session.recheck(root, &|pack| chunks.is_alive(pack))? else {
-            return Ok(None);
-        };
-        let committed = session.commit(root)?;
-        writer.keep(chunks, committed.id);
-        Ok(Some(committed))
+        let Self { scratch_dir, .. } = *self;
+        Recommit { reader: &reader, session: &session, max_memory, scratch_dir }.commit(
+            old.snapshot.clone(),
+            Vec::new(),
+            run,
+        )
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvError, Sender};
 
@@ -15,7 +16,7 @@ use super::flow::{
     Window,
 };
 use super::read::SMALL_LEN_MAX;
-use super::rows::{self, RowChild};
+use super::rows::{self, Row, RowChild};
 use super::scan::Scanner;
 use super::seal::Sealer;
 use crate::base::{Cancel, Error, ErrorKind, Progress, Result};
@@ -31,6 +32,9 @@ const READ_COUNT_MAX: usize = 12;
 const JOB_FILE_COUNT_MAX: usize = 256;
 /// Directories that one job keeps open.
 const JOB_DIRECTORY_COUNT_MAX: usize = 32;
+/// Time after which files that were read are noted although others of their window are not: what a killed
+/// run may have to read again at most, beside the files it was at.
+const NOTE_INTERVAL: Duration = Duration::from_secs(5);
 /// Rows that are written to the local cache at a time.
 const ROW_BATCH_COUNT: usize = 256;
 /// Bytes of these; the rows of one huge directory take 200 KiB each.
@@ -83,6 +87,7 @@ pub struct Assembler<'a> {
     new_rows: Vec<([u8; 32], Vec<u8>)>,
     new_row_bytes: usize,
     kept_rows: Vec<[u8; 32]>,
+    noted: Instant,
     tree: Option<TreeRef>,
 }
 
@@ -130,6 +135,7 @@ impl<'a> Assembler<'a> {
             new_rows: Vec::new(),
             new_row_bytes: 0,
             kept_rows: Vec::new(),
+            noted: Instant::now(),
             tree: None,
         }
     }
@@ -148,11 +154,19 @@ impl<'a> Assembler<'a> {
         while self.scan_count + self.read_count > 0 {
             match self.next_event() {
                 Ok(Event::Scan(_)) => self.scan_count -= 1,
-                Ok(Event::Files(_)) => self.read_count -= 1,
+                Ok(Event::Files(files)) => {
+                    self.read_count -= 1;
+                    files.into_iter().for_each(|(place, finished)| self.note_late(place, finished));
+                }
                 Ok(Event::Broken) | Err(_) => break,
             }
         }
+        if result.is_err() {
+            self.note_open_windows();
+        }
         self.write_rows();
+        // What was read may be on its way for long.
+        self.scanner.last_run.rows.keep();
         result.map(|()| self.tree)
     }
 
@@ -221,7 +235,7 @@ impl<'a> Assembler<'a> {
         open: &Arc<Directory>,
         branch: &Branch,
         place: Place,
-        known: &[RowChild],
+        known: &Row,
     ) -> Slot {
         match open.stat_child(&branch.name) {
             Ok(Some(child)) => {
@@ -230,8 +244,7 @@ impl<'a> Assembler<'a> {
                     let passage = passage.expect("it was just added");
                     passage.row = Some((self.scanner.row_key(open), false));
                 }
-                let before = known.iter().find(|row| row.name == child.name);
-                let scanned = self.scanner.classify_source(open, child, before);
+                let scanned = self.scanner.classify_source(open, child, known);
                 self.take(scanned, place, open)
             }
             Ok(None) => Slot::Absent,
@@ -248,6 +261,11 @@ impl<'a> Assembler<'a> {
                 return Err(ending());
             }
             self.cancel.check()?;
+            if self.noted.elapsed() >= NOTE_INTERVAL {
+                self.note_open_windows();
+                self.write_rows();
+                self.scanner.last_run.rows.keep();
+            }
             self.dispatch();
             if self.scan_count + self.read_count == 0 {
                 return Ok(());
@@ -454,7 +472,7 @@ impl<'a> Assembler<'a> {
                 Slot::Other(finished) => {
                     assembly.builder.push(&finished.entry, &mut put)?;
                     if !keeps_row {
-                        row.push(row_child(finished));
+                        row.push(row_child(&finished));
                     }
                 }
             }
@@ -500,12 +518,37 @@ impl<'a> Assembler<'a> {
         self.deliver(place, Slot::Directory(EncodedEntry::new(&entry)))
     }
 
+    /// Takes in a file that was read while the run was ending, which no tree will have.
+    fn note_late(&mut self, place: Place, finished: Option<Finished>) {
+        let assembly = self.directories.get_mut(&place.directory);
+        let slot = assembly.and_then(|assembly| assembly.window.get_mut(place.slot));
+        if let (Some(slot), Some(finished)) = (slot, finished) {
+            *slot = Slot::Other(finished);
+        }
+    }
+
+    /// Notes what is known of windows that are not complete, for the run after this one if it is killed.
+    fn note_open_windows(&mut self) {
+        self.noted = Instant::now();
+        for assembly in self.directories.values() {
+            let Some((key, false)) = assembly.row else { continue };
+            let finished = assembly.window.iter().filter_map(|slot| match slot {
+                Slot::Other(finished) => Some(row_child(finished)),
+                _ => None,
+            });
+            let children: Vec<RowChild> = finished.collect();
+            if !children.is_empty() {
+                self.new_rows.push((key, rows::encode(&children)));
+            }
+        }
+    }
+
     fn write_rows(&mut self) {
         let last_run = self.scanner.last_run;
         let new: Vec<_> = self.new_rows.iter().map(|(key, row)| (*key, &row[..])).collect();
         last_run.rows.put(&new, self.next_epoch);
-        if let Some(parent) = last_run.parent {
-            last_run.rows.stamp(&self.kept_rows, parent.epoch, self.next_epoch);
+        if let Some(epoch) = last_run.kept_epoch() {
+            last_run.rows.stamp(&self.kept_rows, epoch, self.next_epoch);
         }
         self.new_rows.clear();
         self.new_row_bytes = 0;
@@ -517,13 +560,13 @@ fn broken() -> Error {
     Error::new(ErrorKind::Bug, "a stage of the pipeline ended before the run")
 }
 
-fn row_child(finished: Finished) -> RowChild {
+fn row_child(finished: &Finished) -> RowChild {
     let Finished { entry, signature, settled } = finished;
     RowChild {
-        name: entry.name,
-        signature,
-        settled,
+        name: entry.name.clone(),
+        signature: *signature,
+        settled: *settled,
         content_bytes: entry.content_bytes,
-        entry: entry.bytes,
+        entry: entry.bytes.clone(),
     }
 }

@@ -77,6 +77,8 @@ pub struct Backup<'a> {
     pub pack_len: u32,
     /// zstd level for file content; without one it is stored as it is.
     pub level: Option<i32>,
+    /// Whether each frame is opened again before it is stored.
+    pub checks_frames: bool,
     /// Files that are read at a time.
     pub read_count: usize,
     /// Packs that are put at a time.
@@ -125,7 +127,8 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
     };
     let keyring = job.repository.keyring();
     let key = job.session.key();
-    let sealer = Sealer::new(keyring, key, &dedup, job.progress, &failure, frame_in, job.level);
+    let sealer = Sealer::new(keyring, key, &dedup, job.progress, &failure, frame_in, job.level)
+        .checking(job.checks_frames);
     let scanner = Scanner {
         keyring,
         describer: &describer,

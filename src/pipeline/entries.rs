@@ -12,8 +12,9 @@ use super::links::{LinkKey, Turn};
 use super::merge::ComponentNo;
 use super::place::DirectoryPlace;
 use super::restore::Restore;
-use crate::base::Result;
-use crate::format::entry::{Entry, EntryKind};
+use crate::base::size::human;
+use crate::base::{Error, ErrorKind, Result};
+use crate::format::entry::{Entry, EntryKind, Range};
 use crate::repo::list::{Ranged, for_each_range};
 use crate::target::{
     Created, Found, check_special, create_hard_link, create_special, create_symlink,
@@ -238,6 +239,9 @@ impl<'a> Entries<'a> {
             file.release(self.reports);
             return Ok(());
         }
+        if let Some(lost) = &file.entry.lost {
+            self.reports.report(zeros_instead(&parent.dir.path_of(&file.entry.name), lost));
+        }
         self.open_count += file.descriptor_count();
         self.window_bytes += size_of::<FilePlace>() + cost(&file.entry);
         let mut content = 0;
@@ -320,6 +324,16 @@ impl<'a> Entries<'a> {
             self.work.send(Work::Window(window)).expect("work is taken until the walk ends");
         }
     }
+}
+
+/// Says of a file that a repair found some of it lost, and put zeros there.
+fn zeros_instead(path: &str, lost: &[Range]) -> Error {
+    let bytes = human(lost.iter().map(|range| range.len).sum());
+    let message = format!(
+        "{path}: {bytes} were lost when the snapshot was repaired, zeros stand in their place"
+    );
+    Error::new(ErrorKind::Damaged, message)
+        .hint("`parados ls --json` says where. Another snapshot may have it whole.")
 }
 
 /// Bytes that an entry takes beside its fixed part, about.

@@ -34,6 +34,7 @@ pub mod merge;
 pub mod pack;
 pub mod parent_tree;
 pub mod place;
+pub mod proof;
 pub mod put;
 pub mod read;
 pub mod read_back;

@@ -22,6 +22,17 @@ pub struct RowChild {
     pub entry: Vec<u8>,
 }
 
+/// What an earlier run knew of a window.
+#[derive(Clone, Debug, Default)]
+pub struct Row {
+    /// All but directories, in the order of their names.
+    pub children: Vec<RowChild>,
+    /// Whether it is certain that what they say is stored.
+    pub is_proven: bool,
+    /// Whether the row may be kept where it is still right.
+    pub is_kept: bool,
+}
+
 impl RowChild {
     /// The entry, to stand in this run's tree.
     pub fn to_entry(&self) -> EncodedEntry {

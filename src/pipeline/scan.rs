@@ -8,7 +8,8 @@ use crossbeam_channel::{Receiver, Sender};
 
 use super::flow::{Event, Finished, ScanReply, ScanRequest, Scanned, Watch, Window};
 use super::parent_tree::ParentTree;
-use super::rows::{self, RowChild};
+use super::proof::Proof;
+use super::rows::{self, Row, RowChild};
 use crate::base::{Clock, Error, ErrorKind, Problems, Timestamp};
 use crate::format::entry::{EntryKind, flags};
 use crate::format::tree::ends_node;
@@ -32,8 +33,10 @@ pub struct LastRun<'a> {
     pub rows: &'a dyn Rows,
     /// Stands for host and sources.
     pub scope: [u8; 32],
-    /// Which rows describe the parent; none are used when it is absent.
-    pub parent: Option<ParentRows>,
+    /// Which rows may be taken over: those of the parent, and of runs since that were killed.
+    pub left: Vec<LeftRows>,
+    /// Asks for what rows say that are no proof.
+    pub proof: Option<&'a Proof<'a>>,
     /// What the parent says itself, where no rows describe it.
     pub tree: Option<&'a ParentTree<'a>>,
     /// How files are compared with them.
@@ -41,19 +44,28 @@ pub struct LastRun<'a> {
 }
 
 impl LastRun<'_> {
-    /// Whether a row of the parent that is still right may be kept instead of written anew.
-    fn keeps_rows(&self) -> bool {
-        self.parent.is_some_and(|parent| parent.scope == self.scope)
+    /// The epoch of rows that may be kept where they are still right, instead of written anew.
+    pub(super) fn kept_epoch(&self) -> Option<u64> {
+        let kept = self.left.iter().find(|left| left.is_kept(&self.scope));
+        kept.map(|left| left.epoch)
     }
 }
 
-/// Rows that describe the parent.
+/// Rows that one run has left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ParentRows {
+pub struct LeftRows {
     /// Stands for its host and sources.
     pub scope: [u8; 32],
     /// Rows of any other epoch are not used.
     pub epoch: u64,
+    /// Whether what they say is stored, because a snapshot needs it that is whole.
+    pub is_proven: bool,
+}
+
+impl LeftRows {
+    fn is_kept(&self, scope: &[u8; 32]) -> bool {
+        self.is_proven && self.scope == *scope
+    }
 }
 
 /// Everything that scanning shares between threads.
@@ -161,9 +173,9 @@ impl Scanner<'_> {
         }
         let mut marks = if scan.problems.is_empty() { 0 } else { flags::INCOMPLETE };
         self.report(scan.problems);
-        let mut row_is_current = row.is_some() && self.last_run.keeps_rows();
-        let row = row.unwrap_or_default();
-        let mut known = row.iter().peekable();
+        let Row { children, is_proven, is_kept } = row;
+        let mut row_is_current = is_kept;
+        let mut known = children.iter().peekable();
         let mut names = Vec::with_capacity(scan.children.len());
         for child in scan.children {
             if self.exclusion.is_excluded(&child) {
@@ -179,7 +191,7 @@ impl Scanner<'_> {
                 row_is_current = false;
             }
             let before = known.next_if(|row| row.name == child.name);
-            let scanned = self.classify(open, child, before, started);
+            let scanned = self.classify(open, child, before, is_proven, started);
             let is_taken_over = before.is_some()
                 && matches!(&scanned, Some(Scanned::Ready(f)) if f.settled > Settled::Nothing);
             let is_directory = matches!(scanned, Some(Scanned::Directory(_)));
@@ -255,15 +267,22 @@ impl Scanner<'_> {
         open: &Directory,
         child: Child,
         before: Option<&RowChild>,
+        is_proven: bool,
         started: Timestamp,
     ) -> Option<Scanned> {
         if child.kind == EntryKind::Directory {
             return Some(Scanned::Directory(child));
         }
         let signature = child.signature;
+        let is_stored =
+            |row: &RowChild| is_proven || self.last_run.proof.is_some_and(|p| p.is_stored(row));
+        // Where something is ignored, content is taken over also after the file was opened.
+        let is_default = self.last_run.comparison == Comparison::default();
+        let before = before.filter(|row| is_default || is_stored(row));
         if let Some(row) = before
             && row.signature == signature
             && self.last_run.comparison.is_same(&row.signature, row.settled, &signature)
+            && is_stored(row)
             && let Some(entry) = self.take_over(row, &child)
         {
             let settled = row.settled;
@@ -291,8 +310,8 @@ impl Scanner<'_> {
 
     /// What the last run knew of the files that a person named in a directory. It has no other row:
     /// what only leads to sources is not scanned.
-    pub fn named_files(&self, passage: &Directory) -> Vec<RowChild> {
-        self.row(&passage.path().to_bytes(), b"", None).unwrap_or_default()
+    pub fn named_files(&self, passage: &Directory) -> Row {
+        self.row(&passage.path().to_bytes(), b"", None)
     }
 
     /// Key of the row with these.
@@ -301,12 +320,7 @@ impl Scanner<'_> {
     }
 
     /// Classifies a source that a person named, with what the last run knew of it.
-    pub fn classify_source(
-        &self,
-        open: &Directory,
-        child: Child,
-        before: Option<&RowChild>,
-    ) -> Option<Scanned> {
+    pub fn classify_source(&self, open: &Directory, child: Child, known: &Row) -> Option<Scanned> {
         if self.exclusion.is_excluded(&child) {
             (self.excluded)(open.path().bytes_of(&child.name));
             return None;
@@ -314,7 +328,8 @@ impl Scanner<'_> {
         if self.selector.excludes_source(open, &child) {
             return None;
         }
-        self.classify(open, child, before, self.clock.now())
+        let before = known.children.iter().find(|row| row.name == child.name);
+        self.classify(open, child, before, known.is_proven, self.clock.now())
     }
 
     fn take_over(&self, row: &RowChild, child: &Child) -> Option<EncodedEntry> {
@@ -324,14 +339,20 @@ impl Scanner<'_> {
         Some(row.to_entry())
     }
 
-    /// What the parent has in a directory, from the name `first` to `last`.
-    fn row(&self, directory: &[u8], first: &[u8], last: Option<&[u8]>) -> Option<Vec<RowChild>> {
-        let Some(parent) = self.last_run.parent else {
-            return Some(self.last_run.tree?.window(directory, first, last));
-        };
-        let key = rows::key(&parent.scope, directory, first);
-        let bytes = self.last_run.rows.get(&[key], parent.epoch).pop()??;
-        rows::decode(&bytes)
+    /// What is known of a directory, from the name `first` to `last`.
+    fn row(&self, directory: &[u8], first: &[u8], last: Option<&[u8]>) -> Row {
+        let last_run = self.last_run;
+        for left in &last_run.left {
+            let key = rows::key(&left.scope, directory, first);
+            let bytes = last_run.rows.get(&[key], left.epoch).pop().flatten();
+            if let Some(children) = bytes.and_then(|bytes| rows::decode(&bytes)) {
+                let is_kept = left.is_kept(&last_run.scope);
+                return Row { children, is_proven: left.is_proven, is_kept };
+            }
+        }
+        let tree = last_run.tree.map(|tree| tree.window(directory, first, last));
+        // They prove nothing of a file, so that none is taken over.
+        Row { children: tree.unwrap_or_default(), is_proven: true, is_kept: false }
     }
 
     fn report(&self, problems: Vec<Problem>) {
@@ -369,7 +390,14 @@ mod tests {
             describer: &Describer::default(),
             exclusion: &Exclusion::default(),
             selector: &Selector::new(&selection, &[]),
-            last_run: &LastRun { rows, scope: [0; 32], parent: None, tree: None, comparison },
+            last_run: &LastRun {
+                rows,
+                scope: [0; 32],
+                left: Vec::new(),
+                proof: None,
+                tree: None,
+                comparison,
+            },
             clock: &SystemClock,
             problems: &problems,
             excluded: &|_| (),

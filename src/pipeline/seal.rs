@@ -1,5 +1,6 @@
 //! Turns chunks into sealed frames: hash, dedup, group, compress, seal.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::Sender;
@@ -8,11 +9,11 @@ use super::backup::ending;
 use super::dedup::Dedup;
 use super::failure::Failure;
 use super::flow::{FrameMessage, Pieces};
-use crate::base::{ChunkId, Progress, Result};
-use crate::format::FrameKind;
+use crate::base::{ChunkId, Error, ErrorKind, Progress, Result};
 use crate::format::list::Piece;
-use crate::format::pack::FrameChunk;
-use crate::seal::frame;
+use crate::format::pack::{FrameChunk, FrameRecord};
+use crate::format::{Codec, DecodeError, FrameKind};
+use crate::seal::frame::{self, SealedFrame};
 use crate::seal::keys::{Keyring, SessionKey};
 
 /// Raw length that frames aim at, in bytes: small files compress together, and a reader that
@@ -20,6 +21,9 @@ use crate::seal::keys::{Keyring, SessionKey};
 pub const FRAME_LEN_TARGET: usize = 256 << 10;
 /// zstd level for tree nodes and list pages: few bytes that are kept and read often.
 const METADATA_LEVEL: i32 = 3;
+
+/// Of frames that cost much to open again one in so many is: a bad memory cell is met again and again.
+const COSTLY_TURNS: u64 = 4;
 
 /// Seals for one session. Shared by all workers.
 pub struct Sealer<'a> {
@@ -30,6 +34,9 @@ pub struct Sealer<'a> {
     failure: &'a Failure,
     frames: Sender<FrameMessage>,
     level: Option<i32>,
+    /// Whether each frame is opened again before it goes on.
+    checks: bool,
+    costly_count: Turns,
     metadata: Mutex<OpenFrame>,
 }
 
@@ -50,8 +57,24 @@ impl<'a> Sealer<'a> {
         frames: Sender<FrameMessage>,
         level: Option<i32>,
     ) -> Self {
-        let metadata = Mutex::default();
-        Self { keyring, session, dedup, progress, failure, frames, level, metadata }
+        Self {
+            keyring,
+            session,
+            dedup,
+            progress,
+            failure,
+            frames,
+            level,
+            checks: true,
+            costly_count: Turns::default(),
+            metadata: Mutex::default(),
+        }
+    }
+
+    /// The same, which sends frames on as they are if `checks` is not set.
+    #[must_use]
+    pub fn checking(self, checks: bool) -> Self {
+        Self { checks, ..self }
     }
 
     /// Seals what is new of several files, and says for each which chunks it consists of.
@@ -172,6 +195,9 @@ impl<'a> Sealer<'a> {
     ) -> Result<()> {
         let repository = self.keyring.repository();
         let frame = frame::seal(repository, self.session, kind, level, raw, chunks);
+        if self.checks && (!is_costly(&frame) || self.costly_count.is_turn()) {
+            frame.check(self.keyring).map_err(bad_memory)?;
+        }
         self.send(FrameMessage::Frame(frame))
     }
 
@@ -181,6 +207,32 @@ impl<'a> Sealer<'a> {
         }
         self.frames.send(message).map_err(|_| ending())
     }
+}
+
+/// Whether opening a frame again costs as much as reading, splitting and sealing it did: of weights of
+/// models each byte is coded by itself, and nothing goes faster than such bytes are decoded.
+fn is_costly(frame: &SealedFrame) -> bool {
+    let FrameRecord { codec, sealed_len, raw_len, .. } = frame.record;
+    codec == Codec::Zstd && u64::from(sealed_len) * 4 > u64::from(raw_len) * 3
+}
+
+/// Counts, so that it is the turn of every so many.
+#[derive(Default)]
+struct Turns(AtomicU64);
+
+impl Turns {
+    fn is_turn(&self) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed).is_multiple_of(COSTLY_TURNS)
+    }
+}
+
+/// The error for a frame that was sealed just now and cannot be opened.
+pub fn bad_memory(error: DecodeError) -> Error {
+    let message = "what was read is not what was sealed: this machine computes wrongly";
+    Error::new(ErrorKind::Damaged, message).because(error).hint(
+        "Test the memory of this machine, for example with memtest86+. What this run has stored before may \
+         be bad as well: run `parados check --read-data` before the next backup.",
+    )
 }
 
 /// The one slice that a group of neighbors covers, if they lie side by side in one buffer.

@@ -1,6 +1,6 @@
-//! What was verified and when, as checks leave it in the repository.
+//! What checks have read back, as they leave it in the repository: when it was, whether it was good.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -12,10 +12,13 @@ use crate::format::ledger::LedgerRecord;
 use crate::format::name::Parsed;
 use crate::format::{ObjectKind, ObjectName};
 
-/// Kind of the records that name packs.
+/// Kinds of the records that name packs.
 const VERIFIED: &str = "verified";
+const DAMAGED: &str = "damaged";
 /// Packs in one record, far from the longest there may be.
 const PACK_COUNT_MAX: usize = 1_000_000;
+/// Times that records are read where one of them cannot be, or went away meanwhile.
+const READ_COUNT_MAX: usize = 3;
 /// Records that are held at a time while they are read.
 const BATCH_COUNT: usize = 64;
 
@@ -24,8 +27,20 @@ const BATCH_COUNT: usize = 64;
 struct Record {
     name: ObjectName,
     /// When it was stored by the clock of the place, or written by its own word if that is earlier: a
-    /// place that stores an old record anew must not make its packs look as if read just now.
+    /// place that stores an old record anew must not make its packs look as if read just now. Of damage
+    /// the later one counts.
     time: Timestamp,
+    /// Whether its packs are damaged, or good.
+    is_damage: bool,
+}
+
+/// What became of packs that were read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadBack {
+    /// Those whose every frame was found good.
+    pub good: Vec<PackId>,
+    /// Those that are not what was stored.
+    pub damaged: Vec<PackId>,
 }
 
 /// What the records say.
@@ -33,8 +48,10 @@ struct Record {
 pub struct Ledger {
     /// Records that name packs.
     records: Vec<Record>,
-    /// In which of them each pack was verified last.
+    /// Which of them was the last to name each pack.
     last: HashMap<PackId, usize>,
+    /// One was listed and gone when it was to be read.
+    has_missed: bool,
     /// An error for each record of any kind that cannot be read.
     pub problems: Vec<Error>,
 }
@@ -55,8 +72,8 @@ impl Ledger {
             for (object, record) in batch.iter().zip(read) {
                 match record {
                     Ok(Some(record)) => ledger.take_in(object, record),
-                    // A prune took it away since.
-                    Ok(None) => {}
+                    // A prune took it away since; what replaced it may be missing in the listing.
+                    Ok(None) => ledger.has_missed = true,
                     Err(error) if error.kind == ErrorKind::Offline => return Err(error),
                     Err(error) => ledger.problems.push(error),
                 }
@@ -65,53 +82,82 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Records that every frame of `packs` was read and found good.
+    /// Records what was read, and how it was found.
     ///
     /// # Errors
     /// When a record cannot be stored.
     pub fn record(
         &mut self,
         repository: &Repository,
-        mut packs: Vec<PackId>,
+        read: ReadBack,
         writer: WriterId,
         time: Timestamp,
     ) -> Result<()> {
-        packs.sort_unstable();
-        packs.dedup();
-        for part in packs.chunks(PACK_COUNT_MAX) {
-            let record = LedgerRecord { time, writer, verified: part.to_vec(), drill: None };
-            // A name that nobody uses twice.
-            let name = ObjectName::ledger(VERIFIED, &SessionId::random().to_hex());
-            let sealed = repository.seal(&name, &record.encode());
-            create_verified(&**repository.backend(), &name, &sealed)?;
-            let stored = repository.backend().stat(&name)?;
-            self.take_in(&stored, record);
+        for (kind, mut packs) in [(DAMAGED, read.damaged), (VERIFIED, read.good)] {
+            packs.sort_unstable();
+            packs.dedup();
+            for part in packs.chunks(PACK_COUNT_MAX) {
+                let (verified, damaged) = match kind {
+                    DAMAGED => (Vec::new(), Some(part.to_vec())),
+                    _ => (part.to_vec(), None),
+                };
+                let record = LedgerRecord { time, writer, verified, drill: None, damaged };
+                // A name that nobody uses twice.
+                let name = ObjectName::ledger(kind, &SessionId::random().to_hex());
+                let sealed = repository.seal(&name, &record.encode());
+                create_verified(&**repository.backend(), &name, &sealed)?;
+                let stored = repository.backend().stat(&name)?;
+                self.take_in(&stored, record);
+            }
         }
         Ok(())
     }
 
     fn take_in(&mut self, object: &Listed, record: LedgerRecord) {
-        if !matches!(object.name.parsed(), Parsed::Ledger(kind, _) if kind == VERIFIED) {
-            return;
-        }
-        let (number, time) = (self.records.len(), record.time.min(object.modified));
-        self.records.push(Record { name: object.name.clone(), time });
-        for pack in record.verified {
+        let is_damage = match object.name.parsed() {
+            Parsed::Ledger(kind, _) if kind == VERIFIED => false,
+            Parsed::Ledger(kind, _) if kind == DAMAGED => true,
+            _ => return,
+        };
+        // A clock that is behind must hide no damage.
+        let time = match is_damage {
+            true => record.time.max(object.modified),
+            false => record.time.min(object.modified),
+        };
+        let number = self.records.len();
+        self.records.push(Record { name: object.name.clone(), time, is_damage });
+        let packs = if is_damage { record.damaged.unwrap_or_default() } else { record.verified };
+        for pack in packs {
             let last = self.last.entry(pack).or_insert(number);
-            if self.records[*last].time <= time {
+            let before = &self.records[*last];
+            // Of two at the same moment the worse one counts.
+            if (before.time, before.is_damage) <= (time, is_damage) {
                 *last = number;
             }
         }
     }
 
-    /// Whether nothing was ever verified.
+    /// Whether no pack was ever read back.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
-    /// When every frame of a pack was last read and found good.
-    pub fn verified(&self, pack: &PackId) -> Option<Timestamp> {
+    /// When every frame of a pack was last read, however it was found.
+    pub fn read_back(&self, pack: &PackId) -> Option<Timestamp> {
         self.last.get(pack).map(|number| self.records[*number].time)
+    }
+
+    /// The same, if they were found good then.
+    pub fn verified(&self, pack: &PackId) -> Option<Timestamp> {
+        let last = self.last.get(pack).map(|number| &self.records[*number]);
+        last.filter(|record| !record.is_damage).map(|record| record.time)
+    }
+
+    /// Packs that were not what was stored when they were last read.
+    pub fn damaged(&self) -> HashSet<PackId> {
+        let last = self.last.iter();
+        let bad = last.filter(|(_, number)| self.records[**number].is_damage);
+        bad.map(|(pack, _)| *pack).collect()
     }
 
     /// Records that say nothing any more: each of their packs is gone, or a later record names it.
@@ -123,6 +169,27 @@ impl Ledger {
         let records = self.records.iter().zip(says_something);
         records.filter(|(_, says)| !says).map(|(record, _)| record.name.clone()).collect()
     }
+}
+
+/// Packs that were not what was stored when they were last read, for whoever must not rely on them.
+/// Where there are none, that takes one listing. A record that cannot be read says nothing.
+///
+/// # Errors
+/// When records cannot be listed, or the backend cannot be reached.
+pub fn damaged_packs(repository: &Repository) -> Result<HashSet<PackId>> {
+    let listed = list(&**repository.backend(), ObjectKind::Ledger)?;
+    let tells_damage = |object: &Listed| matches!(object.name.parsed(), Parsed::Ledger(kind, _) if kind == DAMAGED);
+    if !listed.iter().any(tells_damage) {
+        return Ok(HashSet::new());
+    }
+    let mut ledger = Ledger::read(repository)?;
+    for _ in 1..READ_COUNT_MAX {
+        if ledger.problems.is_empty() && !ledger.has_missed {
+            break;
+        }
+        ledger = Ledger::read(repository)?;
+    }
+    Ok(ledger.damaged())
 }
 
 /// A record; `None` if it is gone.

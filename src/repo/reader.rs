@@ -15,6 +15,8 @@ use crate::seal::frame::{self, FrameShape};
 /// Raw bytes of frames that are kept for the next question, unless something else is said.
 const KEPT_BYTES_MAX: usize = 24 << 20;
 
+/// Times that a copy is read before it is held for damaged.
+const READ_COUNT_MAX: usize = 3;
 /// Looks for moved chunks in vain after which they are held for lost.
 const VAIN_COUNT_MAX: usize = 16;
 
@@ -81,11 +83,19 @@ impl<'a> Reader<'a> {
     /// Names the chunk when every copy is damaged, or none is known.
     pub fn chunk(&self, kind: FrameKind, id: &ChunkId) -> Result<Vec<u8>> {
         let copies = self.locate(id)?;
-        let mut first_error = None;
-        for copy in &copies {
-            match self.read_copy(kind, id, copy) {
-                Ok(raw) => return Ok(raw),
-                Err(error) => first_error = first_error.or(Some(error)),
+        let mut worst: Option<Error> = None;
+        for attempt in 0..READ_COUNT_MAX {
+            // What was read wrongly may have been spoiled on its way.
+            if attempt > 0 && worst.as_ref().is_none_or(|error| error.kind != ErrorKind::Damaged) {
+                break;
+            }
+            for copy in &copies {
+                match self.read_copy(kind, id, copy) {
+                    Ok(raw) => return Ok(raw),
+                    // One that cannot be asked for now may be good.
+                    Err(error) if worst.is_none() || !is_lost(&error) => worst = Some(error),
+                    Err(_) => {}
+                }
             }
         }
         let other = match self.looks_again(&copies)? {
@@ -99,7 +109,23 @@ impl<'a> Reader<'a> {
             }
             other => other,
         };
-        other.ok_or_else(|| first_error.unwrap_or_else(|| lost(id)))
+        other.ok_or_else(|| worst.unwrap_or_else(|| lost(id)))
+    }
+
+    /// The raw bytes of a chunk from a pack that is not among those `avoided`; `None` if no such copy is
+    /// good.
+    ///
+    /// # Errors
+    /// When the index fails.
+    pub fn chunk_outside(
+        &self,
+        kind: FrameKind,
+        id: &ChunkId,
+        avoided: &HashSet<PackId>,
+    ) -> Result<Option<Vec<u8>>> {
+        let copies = self.chunks.locate(&[*id])?.pop().unwrap_or_default();
+        let mut others = copies.iter().filter(|copy| !avoided.contains(&copy.pack.id));
+        Ok(others.find_map(|copy| self.read_copy(kind, id, copy).ok()))
     }
 
     /// The raw bytes of a chunk from a copy that is not among those that were `tried`.
@@ -244,6 +270,11 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// Whether an error says that what was asked for is not there, or not what it was.
+fn is_lost(error: &Error) -> bool {
+    matches!(error.kind, ErrorKind::Damaged | ErrorKind::NotFound)
 }
 
 /// The frame that a place names.

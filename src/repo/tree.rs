@@ -267,7 +267,7 @@ impl Iterator for Walk<'_> {
 }
 
 /// Entries and bytes below a node, as [`TreeBuilder`] adds them up; `None` past 2^64 entries.
-fn sums_of(node: &Node) -> Option<(u64, u64)> {
+pub fn sums_of(node: &Node) -> Option<(u64, u64)> {
     let add = |(entries, bytes): (u64, u64), (more, content): (u64, u64)| {
         Some((entries.checked_add(more)?, bytes.saturating_add(content)))
     };

@@ -58,38 +58,58 @@ pub fn open(
     associated: &[u8],
     sealed: &[u8],
 ) -> Result<Vec<u8>, DecodeError> {
+    let mut raw = Vec::new();
+    let len = open_into(suite, key, number, associated, sealed, &mut raw)?.len();
+    raw.truncate(len);
+    Ok(raw)
+}
+
+/// As [`open`], into a buffer that grows where it is too short; what was opened.
+///
+/// # Errors
+/// As [`open`]; nothing in the buffer means anything then.
+pub fn open_into<'b>(
+    suite: Suite,
+    key: &Key,
+    number: u64,
+    associated: &[u8],
+    sealed: &[u8],
+    buffer: &'b mut Vec<u8>,
+) -> Result<&'b [u8], DecodeError> {
     let body_len = sealed.len().checked_sub(TAG_LEN).ok_or(DecodeError::Truncated)?;
     let (body, tag) = sealed.split_at(body_len);
     let nonce = nonce(number);
+    if buffer.len() < body_len {
+        buffer.resize(body_len, 0);
+    }
+    let raw = &mut buffer[..body_len];
     match suite {
         Suite::ChaCha20Poly1305 => {
-            let mut raw = body.to_vec();
+            raw.copy_from_slice(body);
             let cipher = ChaCha20Poly1305::new(key.expose().into());
             let tag: [u8; TAG_LEN] = tag.try_into().expect("it was split at that length");
             cipher
                 .decrypt_inout_detached(
                     &nonce.into(),
                     associated,
-                    raw.as_mut_slice().into(),
+                    (&mut raw[..]).into(),
                     &tag.into(),
                 )
                 .map_err(|_| DecodeError::Forged)?;
-            Ok(raw)
         }
         Suite::Aes256Gcm => {
-            let mut raw = vec![0; body_len];
             aes(key)
                 .open_separate_gather(
                     aws::Nonce::assume_unique_for_key(nonce),
                     aws::Aad::from(associated),
                     body,
                     tag,
-                    &mut raw,
+                    raw,
                 )
                 .map_err(|_| DecodeError::Forged)?;
-            Ok(raw)
         }
     }
+    Ok(raw)
 }
 
 /// The suite that seals faster on this machine, by a trial of a few milliseconds.

@@ -101,21 +101,52 @@ pub fn decompress(codec: Codec, stored: Vec<u8>, raw_len: usize) -> Result<Vec<u
         Codec::Stored if stored.len() == raw_len => Ok(stored),
         Codec::Stored => Err(DecodeError::Compression),
         Codec::Zstd => {
-            // One frame and nothing else: zstd itself would go on with what follows it.
-            if zstd::zstd_safe::find_frame_compressed_size(&stored) != Ok(stored.len()) {
-                return Err(DecodeError::Compression);
-            }
             let mut raw = vec![0; raw_len];
-            let written = DECOMPRESSOR.with_borrow_mut(|slot| {
-                let decompressor = slot
-                    .get_or_insert_with(|| Decompressor::new().expect("zstd allocates a context"));
-                decompressor.decompress_to_buffer(&stored, &mut raw[..])
-            });
-            match written {
-                Ok(len) if len == raw_len => Ok(raw),
-                _ => Err(DecodeError::Compression),
-            }
+            decompress_zstd(&stored, &mut raw)?;
+            Ok(raw)
         }
+    }
+}
+
+/// As [`decompress`], into a buffer that grows where it is too short, unless `stored` is raw already.
+///
+/// # Errors
+/// As [`decompress`]; nothing in the buffer means anything then.
+pub fn decompress_into<'b>(
+    codec: Codec,
+    stored: &'b [u8],
+    raw_len: usize,
+    buffer: &'b mut Vec<u8>,
+) -> Result<&'b [u8], DecodeError> {
+    match codec {
+        Codec::Stored if stored.len() == raw_len => Ok(stored),
+        Codec::Stored => Err(DecodeError::Compression),
+        Codec::Zstd => {
+            if buffer.len() < raw_len {
+                buffer.resize(raw_len, 0);
+            }
+            let raw = &mut buffer[..raw_len];
+            decompress_zstd(stored, raw)?;
+            Ok(raw)
+        }
+    }
+}
+
+/// Fills `raw`, which must have the right length.
+fn decompress_zstd(stored: &[u8], raw: &mut [u8]) -> Result<(), DecodeError> {
+    // One frame and nothing else: zstd itself would go on with what follows it.
+    if zstd::zstd_safe::find_frame_compressed_size(stored) != Ok(stored.len()) {
+        return Err(DecodeError::Compression);
+    }
+    let raw_len = raw.len();
+    let written = DECOMPRESSOR.with_borrow_mut(|slot| {
+        let decompressor =
+            slot.get_or_insert_with(|| Decompressor::new().expect("zstd allocates a context"));
+        decompressor.decompress_to_buffer(stored, raw)
+    });
+    match written {
+        Ok(len) if len == raw_len => Ok(()),
+        _ => Err(DecodeError::Compression),
     }
 }
 

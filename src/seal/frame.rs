@@ -1,15 +1,25 @@
 //! Frames: several chunks compressed and sealed as one, free to move between packs.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::keys::{Keyring, SessionKey};
 use super::{aead, compress};
+use crate::base::simulated::spoil;
 use crate::base::{ChunkId, RepositoryId, random};
 use crate::format::pack::{FrameChunk, FrameRecord, Origin, SALT_LEN, SEAL_LEN};
 use crate::format::{Codec, DecodeError, FrameKind, RAW_LEN_MAX};
 
 /// Context of a frame's key; fresh salt makes each key serve one message.
 const CONTEXT: &str = "parados 2026-11-23 v1 frame";
+
+/// Bytes that each thread keeps for the next frame that it checks, twice.
+const SCRATCH_LEN_MAX: usize = 512 << 10;
+
+thread_local! {
+    /// A frame as it is stored, and raw.
+    static SCRATCH: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
 
 /// A sealed frame on its way into a pack.
 #[derive(Clone, Debug)]
@@ -20,6 +30,19 @@ pub struct SealedFrame {
     pub record: FrameRecord,
     /// The session that sealed it.
     pub origin: Arc<SessionKey>,
+}
+
+impl SealedFrame {
+    /// Opens the frame as it is, and compares each of its chunks with its id: a bad memory cell must not
+    /// write what nobody can read.
+    ///
+    /// # Errors
+    /// Says where it went wrong.
+    pub fn check(&self, keyring: &Keyring) -> Result<(), DecodeError> {
+        let FrameRecord { kind, codec, raw_len, ref chunks, .. } = self.record;
+        let shape = FrameShape { origin: &self.origin.origin, kind, codec, raw_len };
+        check(keyring, &shape, &self.bytes, chunks)
+    }
 }
 
 /// What must be known to open a frame.
@@ -51,6 +74,7 @@ pub fn seal(
     let salt: [u8; SALT_LEN] = random();
     bytes.extend_from_slice(&salt);
     let codec = compress::compress_into(raw, level, &mut bytes);
+    spoil(&mut bytes[SALT_LEN..]);
     let shape = FrameShape { origin: &session.origin, kind, codec, raw_len: raw.len() as u32 };
     let key = session.key.derive(CONTEXT, &[&salt]);
     let associated = associated(repository, &shape);
@@ -76,6 +100,60 @@ pub fn open(
     shape: &FrameShape<'_>,
     sealed: &[u8],
 ) -> Result<Vec<u8>, DecodeError> {
+    let mut stored = Vec::new();
+    let len = open_stored(keyring, shape, sealed, &mut stored)?.len();
+    stored.truncate(len);
+    compress::decompress(shape.codec, stored, shape.raw_len as usize)
+}
+
+/// Opens a frame and compares each of its chunks with its id; keeps nothing of it.
+///
+/// # Errors
+/// Says where it went wrong.
+pub fn check(
+    keyring: &Keyring,
+    shape: &FrameShape<'_>,
+    sealed: &[u8],
+    chunks: &[FrameChunk],
+) -> Result<(), DecodeError> {
+    SCRATCH.with_borrow_mut(|(stored, raw)| {
+        let checked = check_with(keyring, shape, sealed, chunks, (&mut *stored, &mut *raw));
+        for buffer in [stored, raw] {
+            // One large frame must not cost each thread its length for ever.
+            if buffer.len() > SCRATCH_LEN_MAX {
+                *buffer = Vec::new();
+            }
+        }
+        checked
+    })
+}
+
+fn check_with(
+    keyring: &Keyring,
+    shape: &FrameShape<'_>,
+    sealed: &[u8],
+    chunks: &[FrameChunk],
+    (stored, raw): (&mut Vec<u8>, &mut Vec<u8>),
+) -> Result<(), DecodeError> {
+    let opened = open_stored(keyring, shape, sealed, stored)?;
+    let raw_len = shape.raw_len as usize;
+    let mut rest = compress::decompress_into(shape.codec, opened, raw_len, raw)?;
+    for chunk in chunks {
+        let split = rest.split_at_checked(chunk.len as usize);
+        let (own, tail) = split.ok_or(DecodeError::Inconsistent)?;
+        verify(keyring, shape.kind, &chunk.id, own)?;
+        rest = tail;
+    }
+    Ok(())
+}
+
+/// Decrypts a frame, which may be compressed.
+fn open_stored<'b>(
+    keyring: &Keyring,
+    shape: &FrameShape<'_>,
+    sealed: &[u8],
+    buffer: &'b mut Vec<u8>,
+) -> Result<&'b [u8], DecodeError> {
     if shape.raw_len as usize > RAW_LEN_MAX {
         return Err(DecodeError::Limit);
     }
@@ -83,8 +161,7 @@ pub fn open(
     let (salt, body) = sealed.split_first_chunk::<SALT_LEN>().ok_or(DecodeError::Truncated)?;
     let key = session.key.derive(CONTEXT, &[salt]);
     let associated = associated(keyring.repository(), shape);
-    let stored = aead::open(session.origin.suite, &key, 0, &associated, body)?;
-    compress::decompress(shape.codec, stored, shape.raw_len as usize)
+    aead::open_into(session.origin.suite, &key, 0, &associated, body, buffer)
 }
 
 /// Checks that `raw` is the chunk that `id` names.

@@ -38,7 +38,9 @@ fn a_person_is_shown_ten_findings_and_a_program_all() {
         world.write(&format!("source/{number}"), noise(number, 300_000));
     }
     world.ok(&["backup", "source"]);
-    let packs = world.objects("packs");
+    // Those of metadata are smaller, and without the top of a tree nobody misses what is below.
+    let mut packs = world.objects("packs");
+    packs.retain(|pack| fs::metadata(pack).unwrap().len() > 100_000);
     for pack in &packs[..12] {
         fs::remove_file(pack).unwrap();
     }

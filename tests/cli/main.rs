@@ -17,6 +17,7 @@ mod json;
 mod killed;
 mod levels;
 mod listing;
+mod losing;
 mod manual;
 mod meddling;
 #[path = "../support/moto.rs"]

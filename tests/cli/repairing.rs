@@ -14,7 +14,7 @@ fn objects(world: &World) -> BTreeMap<PathBuf, Vec<u8>> {
 }
 
 /// Flips a bit of an object, which may not be written by its owner.
-fn flip(object: &Path, at: usize) {
+pub(crate) fn flip(object: &Path, at: usize) {
     let mut bytes = fs::read(object).unwrap();
     let at = at.min(bytes.len() - 1);
     bytes[at] ^= 1;
@@ -33,12 +33,13 @@ fn backed_up_twice() -> World {
     world
 }
 
-fn forget_cache(world: &World) {
+/// As on a host that was never here.
+pub(crate) fn forget_cache(world: &World) {
     fs::remove_dir_all(world.at("home/.cache")).unwrap();
 }
 
 /// Everything is there, and nobody had to look into packs for it.
-fn is_whole(world: &World) {
+pub(crate) fn is_whole(world: &World) {
     forget_cache(world);
     let checked = world.ok(&["check", "--read-data"]);
     assert!(checked.out.contains("no errors"), "{}", checked.out);

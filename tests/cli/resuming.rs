@@ -6,6 +6,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::world::{World, look, noise};
 
 /// Content of the large backup.
@@ -62,6 +64,57 @@ fn a_backup_that_is_killed_halfway_stores_at_most_a_twentieth_again() {
     std::io::stdout().write_all(line.as_bytes()).unwrap();
     assert!(stored(&world) < LEN + LEN / 20, "{line}{}", answer.out);
     world.ok(&["check", "--read-data"]);
+}
+
+/// Backs up many files of one directory, slowly, ends the run by Ctrl-C some time after so many MiB were
+/// stored, and backs up again: how many files the second run did not read.
+fn resumed(stored_mib: u64, after: Duration) -> (World, u64) {
+    const COUNT: u64 = 600;
+    let world = World::with_repository_at(None, &["--pack-size", "256K"]);
+    for number in 0..COUNT {
+        let slow = hex::encode(noise(number, 128 << 10));
+        world.write(&format!("source/{number:03}"), slow);
+    }
+    // So that times prove something.
+    sleep(Duration::from_secs(3));
+    let typed = ["backup", "source", "--compression", "max", "--max-memory", "256M"];
+    let mut child = world.command(&typed).spawn().unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while stored(&world) >> 20 < stored_mib {
+        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(20));
+    }
+    sleep(after);
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    child.wait().unwrap();
+    let first = stored(&world);
+    assert_eq!(world.objects("snapshots").len(), 0, "it was too fast");
+    let told = world.ok(&["backup", "source", "--json"]).json().pop().unwrap();
+    let unmodified = told["files_unmodified"].as_u64().unwrap();
+    assert_eq!(unmodified + told["files_new"].as_u64().unwrap(), COUNT, "{told}");
+    let line = format!("{} MiB were stored, {unmodified} files were not read again\n", first >> 20);
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+    world.ok(&["check", "--read-data"]);
+    world.ok(&["restore", "latest", "--target", "back"]);
+    let back = world.at("back").join(world.at("source").strip_prefix("/").unwrap());
+    assert_eq!(look(&world.at("source")), look(&back));
+    (world, unmodified)
+}
+
+#[test]
+fn files_that_a_stopped_run_has_stored_are_not_read_again() {
+    let (world, unread) = resumed(1, Duration::from_secs(1));
+    assert!(unread > 5, "{unread}");
+    // What was read is read again where its packs are gone.
+    let content = hex::encode(noise(0, 128 << 10)).into_bytes();
+    for pack in world.objects("packs") {
+        fs::remove_file(pack).unwrap();
+    }
+    let told = world.ok(&["backup", "source", "--json"]).json().pop().unwrap();
+    assert!(told["data_blobs"].as_u64() > Some(0), "{told}");
+    world.ok(&["restore", "latest", "--target", "again"]);
+    let again = world.at("again").join(world.at("source").strip_prefix("/").unwrap());
+    assert!(fs::read(again.join("000")).unwrap() == content);
 }
 
 #[test]

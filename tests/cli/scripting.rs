@@ -221,6 +221,15 @@ fn interrupted_backup(seen: &mut Seen) {
     seen.answer("backup", &Answer { code: 130, out: out.trim_end().to_owned(), err });
 }
 
+/// Somebody took a snapshot away, and what was in it is recovered.
+fn world_without_a_snapshot(seen: &mut Seen) {
+    let world = World::with_repository();
+    world.source();
+    world.ok(&["backup", "source"]);
+    fs::remove_file(&world.objects("snapshots")[0]).unwrap();
+    seen.answer("recover", &world.ok(&["recover", "--apply", "--json"]));
+}
+
 #[test]
 fn every_field_is_documented_and_every_documented_field_is_printed() {
     let mut seen = Seen { documented: documented(), fields: BTreeSet::new() };
@@ -271,6 +280,7 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     run(0, &["prune", "--dry-run"]);
     run(0, &["unforget", gone]);
     run(0, &["repair", "index"]);
+    run(0, &["recover"]);
     run(0, &["unlock"]);
     let slot = run(0, &["key", "add", "--new-key-file", "second"]).json().remove(0);
     run(0, &["key", "remove", slot["id"].as_str().unwrap()]);
@@ -290,6 +300,10 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     fs::remove_file(&packs[0]).unwrap();
     fs::write(&packs[0], bytes).unwrap();
     run(1, &["check", "--read-data"]);
+    run(3, &["repair", "packs"]);
+    for repaired in run(3, &["repair", "snapshots", "--apply"]).json() {
+        run(0, &["ls", repaired["snapshot_id"].as_str().unwrap()]);
+    }
     fs::remove_file(&packs[0]).unwrap();
     run(1, &["check"]);
     run(0, &["backup", "source"]);
@@ -301,6 +315,7 @@ fn every_field_is_documented_and_every_documented_field_is_printed() {
     fs::set_permissions(environment.at("key"), everybody).unwrap();
     seen.answer("version", &environment.ok(&["version", "--json"]));
     seen.answer("snapshots", &environment.ok(&["snapshots", "--json"]));
+    world_without_a_snapshot(&mut seen);
     let code = ["key", "passwd", "--new-recovery-code", "--json"];
     seen.answer("key passwd", &environment.ok(&code));
     seen.is_all();

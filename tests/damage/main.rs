@@ -12,5 +12,7 @@ mod matrix;
 mod numbers;
 mod packs;
 mod parting;
+mod power;
+mod repair;
 mod trees;
 mod world;

@@ -24,18 +24,18 @@ const STRIDE: usize = 7;
 const SHORT_LEN: usize = 1100;
 
 /// A repository with several objects of every kind.
-struct Scene {
-    scratch: Arc<TempDir>,
-    contents: Contents,
+pub(crate) struct Scene {
+    pub(crate) scratch: Arc<TempDir>,
+    pub(crate) contents: Contents,
     /// What the source holds, and the last snapshot.
-    source: Look,
-    first: SessionId,
+    pub(crate) source: Look,
+    pub(crate) first: SessionId,
     forgotten: SessionId,
-    last: SessionId,
+    pub(crate) last: SessionId,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let world = World::new();
         world.fill();
         let first = world.backup();
@@ -102,6 +102,7 @@ impl Scene {
                 writer: WriterId::new([4; 32]),
                 verified: vec![pack],
                 drill: None,
+                damaged: None,
             };
             put(Parsed::Ledger("verified".into(), number.to_string()), &record.encode());
         }
@@ -129,7 +130,7 @@ impl Scene {
 
 /// What somebody needs an object for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
+pub(crate) enum Need {
     /// Nobody needs it while all is well; only `check` reads it.
     Nobody,
     /// What it says is found elsewhere or done without, and these operations say so.
@@ -138,10 +139,10 @@ enum Need {
     Files,
 }
 
-struct Victim {
-    title: &'static str,
-    name: fn(&Scene) -> String,
-    need: Need,
+pub(crate) struct Victim {
+    pub(crate) title: &'static str,
+    pub(crate) name: fn(&Scene) -> String,
+    pub(crate) need: Need,
 }
 
 const ALL: &[Operation] = &OPERATIONS;
@@ -149,7 +150,7 @@ const CHUNK_READERS: &[Operation] =
     &[Operation::Ls, Operation::Restore, Operation::Check, Operation::Backup];
 const WRITERS: &[Operation] = &[Operation::Check, Operation::Backup];
 
-const VICTIMS: &[Victim] = &[
+pub(crate) const VICTIMS: &[Victim] = &[
     Victim { title: "first config", name: |_| "config/1".into(), need: Need::Told(ALL) },
     Victim { title: "last config", name: |_| "config/2".into(), need: Need::Told(ALL) },
     Victim {
@@ -192,7 +193,7 @@ const VICTIMS: &[Victim] = &[
 
 /// What of the source is not what it was. Each must be told, and may lack bytes but have no wrong
 /// ones.
-fn lost(world: &World, expected: &Look, answer: &Answer) -> BTreeSet<String> {
+pub(crate) fn lost(world: &World, expected: &Look, answer: &Answer) -> BTreeSet<String> {
     let (found, told) = (world.of_source(&answer.restored), answer.told());
     let mut lost = BTreeSet::new();
     for path in found.keys() {
@@ -286,7 +287,6 @@ fn check_answer(
             assert!(is_whole || answer.told().contains("could not list all of"));
         }
         Operation::Restore => check_restored(scene, victim, action, world, answer),
-        Operation::Check | Operation::Forget | Operation::Unforget | Operation::Prune => {}
         Operation::Backup => {
             // What was made just now is whole, unless it relies on a pack that has its right length.
             let len = world.store.contents().get(&name).map(Bytes::len);
@@ -296,6 +296,7 @@ fn check_answer(
             let may_lose = victim.need == Need::Files && looks_whole;
             assert!(lost.is_empty() || may_lose, "{lost:?}");
         }
+        _ => {}
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -128,6 +129,10 @@ pub(crate) enum Operation {
     Forget,
     Unforget,
     Prune,
+    RepairIndex,
+    RepairPacks,
+    RepairSnapshots,
+    Recover,
 }
 
 /// Those that take nothing away.
@@ -135,7 +140,7 @@ pub(crate) const OPERATIONS: [Operation; 5] =
     [Operation::Snapshots, Operation::Ls, Operation::Restore, Operation::Check, Operation::Backup];
 
 /// All of them, in an order in which each has something to do.
-pub(crate) const ALL_OPERATIONS: [Operation; 8] = [
+pub(crate) const ALL_OPERATIONS: [Operation; 12] = [
     Operation::Snapshots,
     Operation::Ls,
     Operation::Restore,
@@ -143,6 +148,10 @@ pub(crate) const ALL_OPERATIONS: [Operation; 8] = [
     Operation::Backup,
     Operation::Forget,
     Operation::Unforget,
+    Operation::RepairIndex,
+    Operation::RepairPacks,
+    Operation::RepairSnapshots,
+    Operation::Recover,
     Operation::Prune,
 ];
 
@@ -161,6 +170,8 @@ pub(crate) struct Answer {
     pub(crate) snapshots: Vec<SessionId>,
     /// The paths that `ls` listed.
     pub(crate) paths: Vec<String>,
+    /// Snapshots of which a repair found something lost, with what they were made anew as.
+    pub(crate) torn: Vec<(SessionId, Option<SessionId>)>,
     /// What is in the target of a restore.
     pub(crate) restored: Look,
 }
@@ -340,6 +351,49 @@ impl World {
             Operation::Prune => {
                 ops::prune::prune(&repository, &self.prune_options(), &run).map(drop)
             }
+            Operation::RepairIndex => {
+                let options =
+                    ops::repair::index::Options { apply: true, cache_dir: self.cache_dir.clone() };
+                ops::repair::index::repair(&repository, &options, &run).map(drop)
+            }
+            Operation::RepairPacks => {
+                let options = ops::repair::packs::Options {
+                    packs: Vec::new(),
+                    apply: true,
+                    cache_dir: self.cache_dir.clone(),
+                };
+                ops::repair::packs::repair(&repository, &options, &run).map(drop)
+            }
+            Operation::RepairSnapshots => {
+                let options = ops::repair::snapshots::Options {
+                    words: Vec::new(),
+                    filter: Filter::default(),
+                    apply: true,
+                    forget: true,
+                    cache_dir: self.cache_dir.clone(),
+                    scratch_dir: self.scratch.path().to_owned(),
+                    max_memory: MEMORY,
+                };
+                let report = ops::repair::snapshots::repair(&repository, &options, &run)?;
+                let torn = report.torn.iter();
+                let torn = torn.map(|torn| (torn.old.id, torn.new.as_ref().map(|new| new.id)));
+                answer.torn = torn.collect();
+                Ok(())
+            }
+            Operation::Recover => {
+                let options = ops::recover::Options {
+                    apply: true,
+                    host: "host".into(),
+                    user: "user".into(),
+                    program: "test".into(),
+                    cache_dir: self.cache_dir.clone(),
+                    scratch_dir: self.scratch.path().to_owned(),
+                    max_memory: MEMORY,
+                };
+                let report = ops::recover::recover(&repository, &options, &run)?;
+                answer.snapshots.extend(report.made.map(|made| made.id));
+                Ok(())
+            }
         });
         answer.error = result.err();
         answer.problems = problems.take().iter().map(Error::to_string).collect();
@@ -474,6 +528,12 @@ pub(crate) fn peak_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// Says past the runner, which keeps what a test prints, why a test did not run.
+pub(crate) fn skip(test: &str, why: &str) {
+    let line = format!("SKIPPED: {test}: {why}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
 
 /// A case that is told when the test fails in it.

@@ -944,11 +944,9 @@ fn ledger(case: &Case) -> Result<Facts, DecodeError> {
     assert_eq!(record.encode(), bytes, "{case}");
     let (writer, verified): (WriterId, Vec<PackId>) = (record.writer, record.verified);
     let mut facing = Facing(diag(case, &bytes));
-    facing
-        .add("time", time(record.time))
-        .add("writer", writer)
-        .add("verified", ids(&verified))
-        .maybe("drill", record.drill, |json| json);
+    facing.add("time", time(record.time)).add("writer", writer).add("verified", ids(&verified));
+    facing.maybe("drill", record.drill, |json| json);
+    facing.maybe("damaged", record.damaged, |damaged: Vec<PackId>| ids(&damaged));
     Ok(facing.0)
 }
 

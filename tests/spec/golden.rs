@@ -624,7 +624,8 @@ fn write() {
     }
     let mut verified: Vec<PackId> = packs_b.iter().map(|(pack, _)| pack.id).collect();
     verified.sort();
-    let ledger = LedgerRecord { time: time(110), writer: writer(), verified, drill: None };
+    let ledger =
+        LedgerRecord { time: time(110), writer: writer(), verified, drill: None, damaged: None };
     let name = Parsed::Ledger("verified".into(), writer().to_hex());
     shelf.record(name, &ledger.encode());
 

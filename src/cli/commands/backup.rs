@@ -90,6 +90,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         skip_if_unchanged: flags.skip_if_unchanged,
         max_memory: context.settings.max_memory,
         level,
+        checks_frames: !flags.no_extra_verify,
         pack_len,
         read_concurrency,
         exclude: context.own_paths(&opened.repository),

@@ -8,6 +8,7 @@ mod init;
 mod key;
 mod ls;
 mod prune;
+mod recover;
 mod repair;
 mod restore;
 mod snapshots;
@@ -57,6 +58,7 @@ commands! {
     Prune => prune,
     Check => check,
     Repair => repair,
+    Recover => recover,
     Key => key,
     Unlock => unlock,
     Generate => generate,

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::base::Timestamp;
 use crate::base::text::{deceives, escape, is_printable};
-use crate::format::entry::{Entry, EntryKind, flags};
+use crate::format::entry::{Entry, EntryKind, Range, flags};
 use crate::format::slot::SlotKind;
 use crate::repo::snapshots::Committed;
 use crate::source::selection::Why;
@@ -336,6 +336,89 @@ impl RepairedIndex {
     }
 }
 
+/// `repaired_pack`: what became of a pack, or would.
+#[derive(Serialize)]
+pub(crate) struct RepairedPack {
+    message_type: &'static str,
+    dry_run: bool,
+    id: String,
+    damaged: bool,
+    chunks_elsewhere: u64,
+    chunks_stored: u64,
+    chunks_lost: u64,
+    /// Nothing says what it holds.
+    unknown: bool,
+}
+
+impl RepairedPack {
+    pub(crate) fn new(found: &crate::ops::repair::packs::Found, dry_run: bool) -> Self {
+        Self {
+            message_type: "repaired_pack",
+            dry_run,
+            id: found.id.to_hex(),
+            damaged: found.is_damaged,
+            chunks_elsewhere: found.elsewhere_count,
+            chunks_stored: found.stored_count,
+            chunks_lost: found.lost_count,
+            unknown: found.is_unknown,
+        }
+    }
+}
+
+/// `repaired_snapshot`: what became of a snapshot of which something is lost, or would.
+#[derive(Serialize)]
+pub(crate) struct RepairedSnapshot<'a> {
+    message_type: &'static str,
+    dry_run: bool,
+    original: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot_id: Option<String>,
+    forgotten: bool,
+    files_lost: u64,
+    bytes_lost: u64,
+    directories_lost: u64,
+    entries_lost: u64,
+    affected: &'a [String],
+}
+
+impl<'a> RepairedSnapshot<'a> {
+    pub(crate) fn new(torn: &'a crate::ops::repair::snapshots::Torn, dry_run: bool) -> Self {
+        Self {
+            message_type: "repaired_snapshot",
+            dry_run,
+            original: torn.old.id.to_hex(),
+            snapshot_id: torn.new.as_ref().map(|new| new.id.to_hex()),
+            forgotten: torn.is_forgotten,
+            files_lost: torn.lost_file_count,
+            bytes_lost: torn.lost_bytes,
+            directories_lost: torn.lost_directory_count,
+            entries_lost: torn.lost_entry_count,
+            affected: &torn.named,
+        }
+    }
+}
+
+/// `recovered`: directories that no snapshot named, and the snapshot of them.
+#[derive(Serialize)]
+pub(crate) struct Recovered {
+    message_type: &'static str,
+    dry_run: bool,
+    trees: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    snapshot_id: Option<String>,
+}
+
+impl Recovered {
+    pub(crate) fn new(report: &crate::ops::recover::Report, dry_run: bool) -> Self {
+        Self {
+            message_type: "recovered",
+            dry_run,
+            trees: report.trees.iter().map(|tree| tree.id.to_hex()).collect(),
+            snapshot_id: report.made.as_ref().map(|made| made.id.to_hex()),
+        }
+    }
+}
+
 /// `node`: one line of `ls`.
 #[derive(Serialize)]
 pub(crate) struct Node {
@@ -373,6 +456,9 @@ pub(crate) struct Node {
     /// Names in it were left out on request.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     partial: bool,
+    /// Ranges that a repair found lost, and that are zeros.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<Vec<String>>,
 }
 
 impl Node {
@@ -398,6 +484,10 @@ impl Node {
             inconsistent: marks & flags::INCONSISTENT != 0,
             incomplete: marks & flags::INCOMPLETE != 0,
             partial: marks & flags::PARTIAL != 0,
+            lost: entry.lost.as_ref().map(|ranges| {
+                let told = |range: &Range| format!("{}+{}", range.offset, range.len);
+                ranges.iter().map(told).collect()
+            }),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! are few and go through the log. One may survive rows that did not, never the reverse, as all
 //! families are flushed together.
 
-use rocksdb::{IteratorMode, WriteBatch, WriteOptions};
+use rocksdb::{FlushOptions, IteratorMode, WriteBatch, WriteOptions};
 
 use super::store::{META, ROWS, STAMPS, Store};
 use crate::index::lock;
@@ -127,6 +127,13 @@ impl Rows for Store {
                 }
             }
             self.write_unlogged(batch);
+        }
+    }
+
+    fn keep(&self) {
+        if self.is_owner {
+            let families = [self.family(ROWS), self.family(STAMPS)];
+            self.forgive("write", self.db.flush_cfs_opt(&families, &FlushOptions::default()));
         }
     }
 

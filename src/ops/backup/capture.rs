@@ -78,6 +78,7 @@ impl Capture<'_> {
             plan,
             pack_len,
             level: options.level,
+            checks_frames: options.checks_frames,
             read_count: options.read_concurrency.max(1),
             put_count: put_count.min(plan.packs_in_flight),
             is_kept: !options.dry_run,

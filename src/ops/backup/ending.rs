@@ -1,14 +1,12 @@
 //! Ends a session: with a snapshot, or without one where none is wanted.
 
-use std::collections::HashSet;
-
 use super::{Made, Options, epoch};
 use crate::base::rules::{Rule, keeps};
-use crate::base::{PackId, Result, SegmentId, SessionId};
+use crate::base::{Result, SegmentId, SessionId};
 use crate::format::snapshot::Snapshot;
-use crate::index::remembered::{LastEpoch, decode_ids, encode_ids};
+use crate::index::remembered::LastEpoch;
+use crate::ops::Run;
 use crate::ops::writer::Writer;
-use crate::ops::{DAMAGED_KEY, Run};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::{Recheck, Session, Stored};
@@ -65,22 +63,7 @@ impl Ending<'_> {
         let committed = self.session.commit(root)?;
         self.keep_epoch(committed.id);
         self.writer.keep(self.chunks, committed.id);
-        self.keep_doubts();
         Ok(Some(Made::Snapshot(committed.id)))
-    }
-
-    /// What was damaged is stored anew by now, as far as the sources have it, and nobody looks for it
-    /// there any more. Packs that no segment names are doubtful for as long as they are there: else
-    /// the next run would take them over.
-    fn keep_doubts(&self) {
-        let record = self.chunks.meta_get(DAMAGED_KEY).unwrap_or_default();
-        if record.is_empty() {
-            return;
-        }
-        let unnamed: HashSet<PackId> =
-            self.chunks.unindexed_packs().into_iter().map(|(id, _)| id).collect();
-        let kept: Vec<PackId> = decode_ids(&record).filter(|id| unnamed.contains(id)).collect();
-        self.chunks.meta_put(DAMAGED_KEY, &encode_ids(&kept));
     }
 
     /// The parent, if it says already what `snapshot` would say, and nothing had to be stored.

@@ -11,7 +11,6 @@ mod suspicion;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -21,17 +20,19 @@ use self::orphans::Orphans;
 use self::record::Record;
 use self::source::Source;
 use super::writer::Writer;
-use super::{DAMAGED_KEY, Run, closing_notices, open_chunks, subtree};
+use super::{Run, closing_notices, open_chunks, subtree};
 use crate::base::size::MIB;
-use crate::base::{Error, ErrorKind, PackId, Result, SessionId, Timestamp};
+use crate::base::{Error, ErrorKind, Result, SessionId, Timestamp};
 use crate::format::entry::TreeRef;
 use crate::format::snapshot::{Snapshot, State};
-use crate::index::remembered::{LastEpoch, decode_ids};
+use crate::index::remembered::LastEpoch;
 use crate::index::{Rows, UntouchedRows};
 use crate::pipeline::parent_tree::ParentTree;
-use crate::pipeline::scan::LastRun;
+use crate::pipeline::proof::Proof;
+use crate::pipeline::scan::{LastRun, LeftRows};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
+use crate::repo::ledger::damaged_packs;
 use crate::repo::reader::Reader;
 use crate::repo::session::Session;
 use crate::repo::snapshots::{Committed, Snapshots};
@@ -81,6 +82,9 @@ pub struct Options {
     pub max_memory: u64,
     /// zstd level for file content; without one it is stored as it is.
     pub level: Option<i32>,
+    /// Open each frame again before it is stored, so that a bad memory cell writes nothing that nobody can
+    /// read.
+    pub checks_frames: bool,
     /// Length of full packs in bytes, instead of what the config of the repository says.
     pub pack_len: Option<u32>,
     /// Files that are read at a time.
@@ -117,6 +121,7 @@ impl Default for Options {
             skip_if_unchanged: false,
             max_memory: 512 * MIB,
             level: Some(LEVEL),
+            checks_frames: true,
             pack_len: None,
             read_concurrency: READ_CONCURRENCY,
             exclude: Vec::new(),
@@ -199,8 +204,7 @@ impl Backup<'_> {
         // The order matters: generations, then packs, then snapshots.
         let mut session = Session::start(repository)?;
         run.problems.extend(session.take_problems());
-        let damaged = chunks.meta_get(DAMAGED_KEY).unwrap_or_default();
-        let damaged: HashSet<PackId> = decode_ids(&damaged).collect();
+        let damaged = damaged_packs(repository)?;
         let doubtful = session.first_look().endangered.union(&damaged).copied().collect();
         chunks.list_packs(&doubtful)?;
         let orphans = match options.dry_run {
@@ -218,24 +222,36 @@ impl Backup<'_> {
         }
         let paths = source.paths();
         let scope = epoch::scope(&options.host, &paths);
-        let taken_over =
-            parent.filter(|_| !verified_only).and_then(|parent| epoch::of_parent(chunks, parent));
+        let mut left: Vec<LeftRows> = Vec::new();
+        left.extend(parent.and_then(|parent| epoch::of_parent(chunks, parent)));
+        let tree = parent
+            .filter(|_| left.is_empty())
+            .and_then(|parent| parent.snapshot.components.first())
+            .map(|component| ParentTree::new(Reader::new(repository, chunks), component.root));
+        if !options.force {
+            left.extend(epoch::of_begun(chunks, &scope));
+        }
+        if verified_only {
+            left.iter_mut().for_each(|left| left.is_proven = false);
+        }
+        let takes_over = left.iter().any(|left| left.is_proven);
         let untouched = UntouchedRows(chunks);
         let rows: &dyn Rows = if options.dry_run { &untouched } else { chunks };
         let comparison = options.comparison;
-        let tree = parent
-            .filter(|_| taken_over.is_none())
-            .and_then(|parent| parent.snapshot.components.first())
-            .map(|component| ParentTree::new(Reader::new(repository, chunks), component.root));
-        let last_run = LastRun { rows, scope, parent: taken_over, tree: tree.as_ref(), comparison };
+        let proof = Proof::new(Reader::new(repository, chunks));
+        let (proof, tree) = (Some(&proof), tree.as_ref());
+        let last_run = LastRun { rows, scope, left, proof, tree, comparison };
         tracing::info!(
             parent = parent.map(|parent| parent.id.short()).unwrap_or_default(),
-            takes_over = taken_over.is_some(),
+            takes_over,
             attempt_again = verified_only,
             cache_degraded = chunks.is_degraded(),
             "parent snapshot chosen"
         );
         let next_epoch = LastEpoch::of_session(session.id());
+        if !options.dry_run {
+            epoch::begin(session.id(), chunks, &scope);
+        }
         let problems_before = run.problems.count();
         let before = self.stream_before(parent);
         let gone = chunks.missing_packs().into_iter().map(|(id, _)| id);
@@ -286,7 +302,7 @@ impl Backup<'_> {
             segments: &segments,
             has_stored,
             parent,
-            takes_over: taken_over.is_some(),
+            takes_over,
             scope,
             epoch: next_epoch,
             writer,

@@ -11,7 +11,7 @@ use crate::backend::Backend;
 use crate::backend::memory::Memory;
 use crate::backend::verb::Verb;
 use crate::backend::with::count::Counted;
-use crate::base::{Error, ErrorKind, Result, SystemClock, Timestamp};
+use crate::base::{Error, ErrorKind, Result, SystemClock, Timestamp, simulated};
 use crate::format::slot::Label;
 use crate::format::snapshot::State;
 use crate::ops::tests::{Counts, World, describe, fill, noise};
@@ -407,4 +407,27 @@ fn without_a_cache_files_are_compared_with_the_tree_of_the_parent() {
     assert_eq!(counts_of(&old).1, [1, 1, file_count - 2]);
     let all_new = counts_of(&|it| it.force = true).1;
     assert_eq!(all_new, [file_count, 0, 0]);
+}
+
+#[test]
+fn bad_memory_stores_nothing_that_cannot_be_read() {
+    let world = World::new();
+    fs::write(world.source().join("file"), noise(1, 300_000)).unwrap();
+    let attempt = |checks_frames| {
+        // What is simulated is done by one thread.
+        simulated::enter(1, None);
+        simulated::has_bad_memory(true);
+        let made = world.try_backup(|options| options.checks_frames = checks_frames);
+        simulated::has_bad_memory(false);
+        simulated::leave();
+        made
+    };
+    let error = attempt(true).unwrap_err();
+    assert!(error.message.contains("this machine computes wrongly"), "{error}");
+    assert!(error.hint.is_some_and(|hint| hint.contains("memory")));
+    assert_eq!(world.snapshot_count(), 0);
+    assert_eq!(world.check().findings, []);
+    // Without that check it is found when it is too late.
+    attempt(false).unwrap();
+    assert!(world.check().findings.iter().any(|finding| !finding.affected.is_empty()));
 }

@@ -112,11 +112,14 @@ impl Findings {
 /// What to do about an object of which nothing better is known.
 fn hint(finding: &Finding) -> &'static str {
     if !finding.affected.is_empty() {
-        return "Back up the sources again from this host: what they still have is stored anew.";
+        return "Back up the sources again, which stores anew what they still have. Of the rest `parados \
+                repair packs` saves what can be read, and `parados repair snapshots` takes out what \
+                cannot.";
     }
     let is = |kind: ObjectKind| finding.object.starts_with(&format!("{} ", kind.noun()));
     if is(ObjectKind::Snapshot) {
-        "Bring the object back from a copy of the repository; without it this snapshot is lost."
+        "Bring the object back from a copy of the repository. Without it this snapshot is lost; \
+         `parados recover` finds what was in it."
     } else if is(ObjectKind::Tombstone) {
         "The snapshots that it forgot are listed again; forget them once more."
     } else if is(ObjectKind::Config) || is(ObjectKind::Key) {

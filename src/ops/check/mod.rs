@@ -129,7 +129,8 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
         damaged = check.data(&chunks, &packs, &mut ledger, subset, &mut gone)?;
     }
     check.report.verified = Verified::of(&packs, &ledger);
-    if !check.is_quick() || !check.findings.is_empty() {
+    damaged.extend(check.known_damaged(&packs, &ledger));
+    if !check.is_quick() || !check.findings.is_empty() || !damaged.is_empty() {
         check.walk(&chunks, &snapshots, damaged, gone)?;
     }
     let Check { findings, mut report, .. } = check;
@@ -224,6 +225,20 @@ impl Check<'_> {
             self.findings.add_error(error);
         }
         Ok(ledger)
+    }
+
+    /// Packs that were damaged when they were last read, by this check or another one.
+    fn known_damaged(&mut self, packs: &Packs, ledger: &Ledger) -> HashSet<PackId> {
+        let mut damaged = ledger.damaged();
+        damaged.retain(|id| packs.is_there(id));
+        if !damaged.is_empty() {
+            self.report.notices.push(format!(
+                "{} packs were damaged when they were last read: `parados repair packs` saves what is \
+                 left of them",
+                damaged.len()
+            ));
+        }
+        damaged
     }
 
     /// Packs that are missing or of another length; names of those that are gone, which nobody may

@@ -13,7 +13,7 @@ use crate::repo::ledger::Ledger;
 
 /// Packs that are listed, or that segments name.
 pub(super) struct Packs {
-    /// Those that can be read, with their lengths and when they were stored.
+    /// Those that are listed, with their lengths and when they were stored.
     there: BTreeMap<PackId, (u64, Timestamp)>,
     /// How many of these no segment names.
     pub(super) unindexed_count: usize,
@@ -31,9 +31,7 @@ impl Packs {
         let unindexed: HashMap<PackId, u64> = chunks.unindexed_packs().into_iter().collect();
         let mut there = BTreeMap::new();
         for object in list(&**repository.backend(), ObjectKind::Pack)? {
-            if let Parsed::Pack(id) = object.name.parsed()
-                && (chunks.is_alive(&id) || unindexed.contains_key(&id))
-            {
+            if let Parsed::Pack(id) = object.name.parsed() {
                 there.insert(id, (object.len, object.modified));
             }
         }
@@ -41,11 +39,17 @@ impl Packs {
         Ok(Self { there, unindexed_count: unindexed.len(), count })
     }
 
-    /// Those that can be read, in the order of their ids, with what the ledger says of them.
+    /// Whether a pack is listed.
+    pub(super) fn is_there(&self, id: &PackId) -> bool {
+        self.there.contains_key(id)
+    }
+
+    /// Those that are listed, in the order of their ids, with what the ledger says of them.
     pub(super) fn candidates(&self, ledger: &Ledger) -> Vec<Candidate> {
         let of = |(id, (len, stored)): (&PackId, &(u64, Timestamp))| Candidate {
             id: *id,
             len: *len,
+            read_back: ledger.read_back(id),
             verified: ledger.verified(id),
             stored: *stored,
         };
@@ -56,7 +60,7 @@ impl Packs {
 /// How many packs were read back, and which one waits for longest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Packs that can be read.
+    /// Packs that are listed.
     pub pack_count: u64,
     /// Packs of those that were never read back.
     pub never_count: u64,
@@ -78,7 +82,7 @@ impl Verified {
     pub(super) fn of(packs: &Packs, ledger: &Ledger) -> Self {
         let candidates = packs.candidates(ledger);
         let never = candidates.iter().filter(|pack| pack.verified.is_none());
-        let oldest = candidates.iter().min_by_key(|pack| pack.turn());
+        let oldest = candidates.iter().min_by_key(|pack| (pack.verified, pack.stored, pack.id));
         Self {
             pack_count: candidates.len() as u64,
             never_count: never.count() as u64,

@@ -26,7 +26,10 @@ pub enum Subset {
 pub(super) struct Candidate {
     pub(super) id: PackId,
     pub(super) len: u64,
-    /// When it was last read and found good.
+    /// When it was last read, however it was found: what is damaged must not be read again and again
+    /// in the place of others.
+    pub(super) read_back: Option<Timestamp>,
+    /// The same, if it was found good.
     pub(super) verified: Option<Timestamp>,
     /// When it was stored.
     pub(super) stored: Timestamp,
@@ -35,7 +38,7 @@ pub(super) struct Candidate {
 impl Candidate {
     /// What was never read comes before what was; among those, whatever waits for longest.
     pub(super) fn turn(&self) -> (Option<Timestamp>, Timestamp, PackId) {
-        (self.verified, self.stored, self.id)
+        (self.read_back, self.stored, self.id)
     }
 }
 
@@ -82,10 +85,11 @@ fn group(id: &PackId, count: u64) -> u64 {
 mod tests {
     use super::*;
 
-    fn pack(number: u8, len: u64, verified: Option<i64>) -> Candidate {
+    fn pack(number: u8, len: u64, read_back: Option<i64>) -> Candidate {
         let at = |seconds| Timestamp::new(seconds, 0);
         let id = PackId::new(*blake3::hash(&[number]).as_bytes());
-        Candidate { id, len, verified: verified.map(at), stored: at(1000 + i64::from(number)) }
+        let (read_back, stored) = (read_back.map(at), at(1000 + i64::from(number)));
+        Candidate { id, len, read_back, verified: read_back, stored }
     }
 
     fn lens(packs: Vec<Candidate>) -> Vec<u64> {

@@ -6,12 +6,12 @@ use std::rc::Rc;
 use super::findings::{AFFECTED_COUNT_MAX, Findings};
 use crate::base::text::escape;
 use crate::base::{ChunkId, PackId, Result};
-use crate::format::entry::{Entry, TreeRef};
+use crate::format::ObjectName;
+use crate::format::entry::{Entry, Range, TreeRef};
 use crate::format::list::{ChunkList, Piece};
-use crate::format::{FrameKind, ObjectName};
 use crate::ops::Run;
+use crate::ops::pieces::{Found, Offsets, Pieces};
 use crate::ops::remembered::Remembered;
-use crate::repo::chunks::Located;
 use crate::repo::list::read_page;
 use crate::repo::reader::Reader;
 use crate::repo::snapshots::Committed;
@@ -25,6 +25,8 @@ const EXPANDED_SHARE: u64 = 32;
 const SOUND_SHARE: u64 = 32;
 /// Chunks that are looked up at a time.
 const LOOKUP_COUNT: usize = 4096;
+/// Ranges of one file that a finding names.
+const RANGE_COUNT_MAX: usize = 3;
 
 /// A place in a snapshot. It names its directory instead of repeating its path, so that what is still
 /// to be walked takes little memory however deep it lies.
@@ -52,17 +54,49 @@ impl Place {
     }
 }
 
-/// Chunks that are to be looked up, and where they are needed.
-type Wanted = Vec<(Piece, Rc<Place>)>;
+/// A chunk that is to be looked up.
+struct Want {
+    piece: Piece,
+    /// The file that needs it.
+    place: Rc<Place>,
+    /// Where in the file it starts.
+    offset: u64,
+}
+
+/// Lost bytes of one file that should be in one object.
+struct Loss {
+    object: String,
+    place: Rc<Place>,
+    /// Ascending and apart.
+    ranges: Vec<Range>,
+}
+
+impl Loss {
+    fn add(&mut self, offset: u64, len: u64) {
+        match self.ranges.last_mut() {
+            Some(last) if last.offset + last.len == offset => last.len += len,
+            _ => self.ranges.push(Range { offset, len }),
+        }
+    }
+
+    /// The ranges for messages, the first few.
+    fn told(&self) -> String {
+        let shown = self.ranges.iter().take(RANGE_COUNT_MAX);
+        let shown =
+            shown.map(|range| format!("{} to {}", range.offset, range.offset + range.len - 1));
+        let more = match self.ranges.len().saturating_sub(RANGE_COUNT_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more ranges"),
+        };
+        format!("bytes {}{more}", shown.collect::<Vec<_>>().join(", "))
+    }
+}
 
 /// Walks snapshots, each node once.
 pub(super) struct Walker<'a> {
     reader: &'a Reader<'a>,
     run: &'a Run<'a>,
-    /// Packs that are not as they were stored; what they hold must be tried chunk by chunk.
-    damaged: HashSet<PackId>,
-    /// Whether a pack can be relied on, for those that were asked about.
-    sound: Remembered<PackId, bool>,
+    pieces: Pieces<'a>,
     /// Chunks that are whole, with their lengths.
     seen: Remembered<ChunkId, u64>,
     /// Directories that were walked: with the sums that a parent promises, which may be false.
@@ -85,8 +119,7 @@ impl<'a> Walker<'a> {
         Self {
             reader,
             run,
-            damaged,
-            sound: Remembered::new(max_memory / SOUND_SHARE),
+            pieces: Pieces::new(reader, damaged, max_memory / SOUND_SHARE),
             seen: Remembered::new(max_memory / SEEN_SHARE),
             walked: Remembered::new(max_memory / WALKED_SHARE),
             expanded: Remembered::new(max_memory / EXPANDED_SHARE),
@@ -130,7 +163,7 @@ impl<'a> Walker<'a> {
         if !self.walked.insert(tree, ()) {
             return Ok(());
         }
-        let mut wanted = Wanted::new();
+        let mut wanted = Vec::new();
         for entry in Walk::new(self.reader, Some(&tree)) {
             match entry {
                 Ok(entry) => {
@@ -149,11 +182,12 @@ impl<'a> Walker<'a> {
         snapshot: &str,
         entry: &Entry,
         place: &Rc<Place>,
-        wanted: &mut Wanted,
+        wanted: &mut Vec<Want>,
     ) -> Result<()> {
         // A level of pages each, of which one at a time is open.
         let open = |list: ChunkList| (list.level, list.pieces.into_iter());
         let mut levels: Vec<_> = entry.content.clone().map(open).into_iter().collect();
+        let mut offsets = Offsets::new(entry.holes.as_deref().unwrap_or_default());
         while let Some((level, pieces)) = levels.last_mut() {
             self.run.cancel.check()?;
             let level = *level;
@@ -162,8 +196,9 @@ impl<'a> Walker<'a> {
                 continue;
             };
             if level == 0 {
+                let offset = offsets.next(piece.len);
                 if self.seen.get(&piece.id) != Some(piece.len) {
-                    wanted.push((piece, Rc::clone(place)));
+                    wanted.push(Want { piece, place: Rc::clone(place), offset });
                 }
                 // A file may have more chunks than memory has room for.
                 if wanted.len() >= LOOKUP_COUNT {
@@ -173,13 +208,16 @@ impl<'a> Walker<'a> {
             }
             let times = self.expanded.get(&(piece, level)).unwrap_or(0);
             if times >= AFFECTED_COUNT_MAX {
+                offsets.next(piece.len);
                 continue;
             }
             self.expanded.insert((piece, level), times + 1);
             match read_page(self.reader, &piece, level - 1) {
                 Ok(page) => levels.push(open(page)),
                 Err(error) => {
-                    let path = format!("snapshot {snapshot}: {}", place.path());
+                    let ranges = vec![offsets.next_range(piece.len)];
+                    let loss = Loss { object: String::new(), place: Rc::clone(place), ranges };
+                    let path = format!("snapshot {snapshot}: {}: {}", place.path(), loss.told());
                     self.findings.affect_by(&error, path);
                 }
             }
@@ -187,50 +225,34 @@ impl<'a> Walker<'a> {
         Ok(())
     }
 
-    fn look_up(&mut self, snapshot: &str, wanted: Wanted) -> Result<()> {
-        let ids: Vec<ChunkId> = wanted.iter().map(|(piece, _)| piece.id).collect();
-        let located = self.reader.chunks().locate(&ids)?;
-        let mut last: Option<(Rc<Place>, String)> = None;
-        for ((piece, place), copies) in wanted.into_iter().zip(located) {
-            if copies.iter().any(|copy| self.is_good(&piece, copy)) || self.can_be_read(&piece) {
-                self.seen.insert(piece.id, piece.len);
-                continue;
-            }
-            let object = match copies.first() {
-                Some(copy) => format!("pack {}", ObjectName::pack(copy.pack.id)),
-                None => "index".to_owned(),
+    fn look_up(&mut self, snapshot: &str, wanted: Vec<Want>) -> Result<()> {
+        let pieces: Vec<Piece> = wanted.iter().map(|want| want.piece).collect();
+        let found = self.pieces.look_up(&pieces)?;
+        // A file of many lost chunks is named once.
+        let mut losses: Vec<Loss> = Vec::new();
+        for (Want { piece, place, offset }, found) in wanted.into_iter().zip(found) {
+            let object = match found {
+                Found::There => {
+                    self.seen.insert(piece.id, piece.len);
+                    continue;
+                }
+                Found::Lost(Some(pack)) => format!("pack {}", ObjectName::pack(pack)),
+                Found::Lost(None) => "index".to_owned(),
             };
-            // A file of many lost chunks is named once.
-            if last.as_ref().is_some_and(|(p, o)| Rc::ptr_eq(p, &place) && *o == object) {
-                continue;
+            let of_file =
+                losses.iter_mut().rev().take_while(|loss| Rc::ptr_eq(&loss.place, &place));
+            match of_file.into_iter().find(|loss| loss.object == object) {
+                Some(loss) => loss.add(offset, piece.len),
+                None => {
+                    let ranges = vec![Range { offset, len: piece.len }];
+                    losses.push(Loss { object, place, ranges });
+                }
             }
-            let shown = format!("snapshot {snapshot}: {}", place.path());
-            self.findings.affect(object.clone(), "chunks are in no pack that is left", shown);
-            last = Some((place, object));
+        }
+        for loss in losses {
+            let shown = format!("snapshot {snapshot}: {}: {}", loss.place.path(), loss.told());
+            self.findings.affect(loss.object, "chunks are in no pack that is left", shown);
         }
         Ok(())
-    }
-
-    /// Whether a copy is what the file needs, in a pack that is as it was stored.
-    fn is_good(&mut self, piece: &Piece, copy: &Located) -> bool {
-        let frame = copy.pack.frames.get(copy.place.frame as usize);
-        let fits = frame.is_some_and(|frame| frame.kind == FrameKind::Data)
-            && u64::from(copy.place.len) == piece.len;
-        if !fits {
-            return false;
-        }
-        let id = copy.pack.id;
-        if let Some(is_sound) = self.sound.get(&id) {
-            return is_sound;
-        }
-        let is_sound = self.reader.chunks().is_alive(&id) && !self.damaged.contains(&id);
-        self.sound.insert(id, is_sound);
-        is_sound
-    }
-
-    /// Whether some copy of a chunk is good all the same.
-    fn can_be_read(&self, piece: &Piece) -> bool {
-        let read = self.reader.chunk(FrameKind::Data, &piece.id);
-        read.is_ok_and(|raw| raw.len() as u64 == piece.len)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::plan::Plan;
 use super::relocate::Relocation;
-use super::usage::{Usage, needed_of};
+use super::usage::{self, Usage, needed_of};
 use super::{Prune, Report};
 use crate::backend::Listed;
 use crate::base::rules::{Rule, keeps};
@@ -54,6 +54,7 @@ impl Prune<'_> {
         let plan = Plan::new(&settled, self.options.max_unused, self.options.max_moved);
         let mut packs = plan.dead;
         packs.extend(self.unindexed(&young, usage.lost.is_empty())?);
+        packs.extend(self.spare_damaged(doomed, report)?);
         report.unused_bytes = plan.unused_bytes;
         if self.options.dry_run {
             packs.extend(&plan.emptied);
@@ -95,10 +96,36 @@ impl Prune<'_> {
                 break;
             }
             self.chunks.refresh()?;
-            self.chunks.list_packs(doomed)?;
+            self.list_packs(doomed)?;
             usage = Usage::count(self.chunks, &mut self.marks)?;
         }
         Ok(usage)
+    }
+
+    /// Damaged packs in which nothing that is needed lies alone.
+    fn spare_damaged(
+        &mut self,
+        doomed: &HashSet<PackId>,
+        report: &mut Report,
+    ) -> Result<HashSet<PackId>> {
+        if self.damaged.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let listed = self.listed_packs()?;
+        let unindexed: HashSet<PackId> =
+            self.chunks.unindexed_packs().into_iter().map(|(id, _)| id).collect();
+        let is_there = |id: &&PackId| listed.contains_key(*id) && !unindexed.contains(*id);
+        let damaged: HashSet<PackId> =
+            self.damaged.difference(doomed).filter(is_there).copied().collect();
+        let spare = usage::doomed(self.chunks, &mut self.marks, &damaged)?.packs;
+        let kept_count = damaged.len() - spare.len();
+        if kept_count > 0 {
+            report.notices.push(format!(
+                "{kept_count} damaged packs stay, because what they hold is nowhere else: `parados \
+                 repair packs` saves what is left of them"
+            ));
+        }
+        Ok(spare)
     }
 
     /// Packs of sessions that may still be running.

@@ -11,7 +11,7 @@ use crate::format::name::Parsed;
 use crate::format::snapshot::{Decision, Snapshot};
 use crate::format::{ObjectKind, ObjectName};
 use crate::ops::marks::Marks;
-use crate::repo::chunks::Chunks;
+use crate::repo::ledger::damaged_packs;
 use crate::repo::reader::Reader;
 use crate::repo::roots::Roots;
 
@@ -26,13 +26,15 @@ impl Prune<'_> {
     /// order nothing that a root needs is stored too late to be found.
     pub(super) fn mark(&mut self, reader: &Reader<'_>, doomed: &HashSet<PackId>) -> Result<Roots> {
         for _ in 0..MARK_COUNT_MAX {
-            let list = |chunks: &Chunks| chunks.refresh().and_then(|()| chunks.list_packs(doomed));
             if !keeps(Rule::RootsFirst) {
-                list(self.chunks)?;
+                self.chunks.refresh()?;
+                self.list_packs(doomed)?;
             }
             let roots = self.roots()?;
+            self.damaged = damaged_packs(self.repository)?;
             if keeps(Rule::RootsFirst) {
-                list(self.chunks)?;
+                self.chunks.refresh()?;
+                self.list_packs(doomed)?;
             }
             self.run.problems.extend(self.chunks.take_problems());
             let followed = self.marks.follow(reader, &roots.live, self.run);

@@ -101,7 +101,8 @@ pub fn prune(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let mut report = Report { notices, ..Report::default() };
     for _ in 0..ROUND_COUNT_MAX {
         let marks = Marks::new(options.max_memory, options.scratch_dir.clone());
-        let mut prune = Prune { repository, chunks: &chunks, options, now, marks, run };
+        let damaged = HashSet::new();
+        let mut prune = Prune { repository, chunks: &chunks, damaged, options, now, marks, run };
         if !prune.round(&mut report)? {
             break;
         }
@@ -128,6 +129,9 @@ fn time_of_place(repository: &Repository, options: &Options, run: &Run<'_>) -> R
 struct Prune<'a> {
     repository: &'a Arc<Repository>,
     chunks: &'a Chunks,
+    /// Packs that are no copies of anything, and stay while they may hold the last one. Read after the
+    /// roots, so that it has all that any writer knew whose root was read.
+    damaged: HashSet<PackId>,
     options: &'a Options,
     /// By the clock of the place.
     now: Timestamp,
@@ -234,7 +238,7 @@ impl Prune<'_> {
         let Doomed { packs: mut decided, is_all_there } =
             doomed(self.chunks, &mut self.marks, &indexed)?;
         // What they hold must not be the only copy beside what was just doomed.
-        self.chunks.list_packs(&earlier.union(&decided).copied().collect())?;
+        self.list_packs(&earlier.union(&decided).copied().collect())?;
         decided.extend(self.unindexed(&HashSet::new(), is_all_there)?.intersection(&loose));
         let step = GenerationStep::Doomed;
         let agreed = rounds::agree(repository, number, step, &decided, time)?;
@@ -264,6 +268,11 @@ impl Prune<'_> {
         report.waiting_bytes =
             packs.iter().filter_map(|id| listed.get(id)).map(|pack| pack.len).sum();
         Ok(())
+    }
+
+    /// Lists packs: neither those in `doomed` nor damaged ones can be relied on.
+    fn list_packs(&self, doomed: &HashSet<PackId>) -> Result<()> {
+        self.chunks.list_packs(&doomed.union(&self.damaged).copied().collect())
     }
 
     fn listed_packs(&self) -> Result<HashMap<PackId, Listed>> {

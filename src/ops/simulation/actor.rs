@@ -13,7 +13,10 @@ use super::{content, secret};
 use crate::backend::{Backend, Verb};
 use crate::base::calendar::Calendar;
 use crate::base::rules::Rule;
-use crate::base::{Cancel, Error, ErrorKind, Problems, Progress, Result, SessionId, simulated};
+use crate::base::{
+    Cancel, Error, ErrorKind, Problems, Progress, Result, SessionId, WriterId, simulated,
+};
+use crate::format::name::Parsed;
 use crate::format::snapshot::Decision;
 use crate::format::{GenerationStep, ObjectKind, ObjectName};
 use crate::index::Cache;
@@ -24,7 +27,9 @@ use crate::ops::group::GroupBy;
 use crate::ops::prune::MaxUnused;
 use crate::ops::{Run, check, forget, prune, unforget};
 use crate::repo::Repository;
+use crate::repo::access::list_names;
 use crate::repo::chunks::Chunks;
+use crate::repo::ledger::{Ledger, ReadBack};
 use crate::repo::reader::Reader;
 use crate::repo::select::Filter;
 use crate::repo::snapshots::read_decision;
@@ -75,6 +80,8 @@ pub(super) struct Treatment {
     pub(super) loses: u64,
     /// Of a thousand reads of objects of a kind so many come back wrong; of rounds only candidates.
     pub(super) misreads: Option<(ObjectKind, u64)>,
+    /// Of a hundred things that an actor does so many are claims that packs are damaged.
+    pub(super) accuses: u64,
     /// Of a thousand clients so many are killed.
     pub(super) killed: u64,
     /// Things that an actor does.
@@ -127,6 +134,10 @@ impl Actor {
         for _ in 0..self.treatment.task_count {
             if self.world.is_over() {
                 break;
+            }
+            if self.treatment.accuses > 0 && self.below(100) < self.treatment.accuses {
+                self.accuse();
+                continue;
             }
             let Mix { backup, prune, forget, unforget, restore } = self.treatment.mix;
             let mut number = self.below(100);
@@ -285,6 +296,29 @@ impl Actor {
         self.settle("prune", said)
     }
 
+    /// Claims that some packs are damaged, as a host of bad memory does. Nobody may believe it so far
+    /// that something is lost.
+    fn accuse(&mut self) {
+        self.world.note(self.me, || "accuse".to_owned());
+        let (me, number) = (self.me as u8, self.below(3));
+        let said = self.run(|repository, run| {
+            let mut packs = Vec::new();
+            for (at, name) in
+                list_names(&**repository.backend(), ObjectKind::Pack)?.iter().enumerate()
+            {
+                if let Parsed::Pack(id) = name.parsed()
+                    && at as u64 % 3 == number
+                {
+                    packs.push(id);
+                }
+            }
+            let read = ReadBack { damaged: packs, ..ReadBack::default() };
+            let writer = WriterId::new([me; 32]);
+            Ledger::default().record(repository, read, writer, run.clock.now())
+        });
+        self.settle("accuse", said);
+    }
+
     /// A snapshot that is there and not forgotten.
     fn pick_live(&self) -> Option<(SessionId, Tree)> {
         let oracle = self.world.oracle.lock().expect("not poisoned");
@@ -396,6 +430,14 @@ impl Actor {
         {
             self.world.violated(format!("check finds {first:?}"));
         }
+    }
+
+    /// Reads every pack, so that what is sound is held for sound.
+    pub(super) fn read_back(&mut self) {
+        let depth = check::Depth::Data(check::Subset::All);
+        let options = check::Options { depth, cache_dir: None, max_memory: 64 << 20 };
+        let said = self.run(|repository, run| check::check(repository, &options, run));
+        self.settle("check", said);
     }
 
     /// Restores everything that is to be there.

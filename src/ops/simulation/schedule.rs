@@ -31,6 +31,7 @@ const LIFE: Mood = Mood {
     hides: 0,
     loses: 0,
     misreads: None,
+    accuses: 0,
     traps: &[],
     task_count: 4,
     content_count: CONTENT_COUNT,
@@ -91,6 +92,10 @@ pub(super) const TWINS: Mood =
 /// segment may be lost after that.
 pub(super) const LOSSY: Mood = Mood { mix: mix(45, 40, 15, 0, 0), loses: 8, ..LIFE };
 
+/// Some claim that packs are damaged which are not.
+pub(super) const ACCUSED: Mood =
+    Mood { mix: mix(42, 38, 20, 0, 0), accuses: 12, sleeps: 12, task_count: 10, ..LIFE };
+
 /// Candidates are read wrongly half of the time, by writers whose root is late and meets a prune that
 /// has looked at the roots and decides later.
 pub(super) const MISREAD: Mood = Mood {
@@ -122,6 +127,7 @@ pub(super) struct Mood {
     hides: u64,
     loses: u64,
     misreads: Option<(ObjectKind, u64)>,
+    accuses: u64,
     /// Requests before one of which all are suspended, if there are some; the same one each time.
     traps: &'static [Trap],
     /// Most things that each actor does.
@@ -145,6 +151,7 @@ const CALM: Treatment = Treatment {
     hides: 0,
     loses: 0,
     misreads: None,
+    accuses: 0,
     killed: 0,
     task_count: 0,
     content_count: CONTENT_COUNT,
@@ -282,6 +289,7 @@ impl Stage {
             hides: mood.hides,
             loses: mood.loses,
             misreads: mood.misreads,
+            accuses: mood.accuses,
             killed: *dice.pick(&[0, 200, 500]),
             task_count: 1 + dice.below(mood.task_count),
             content_count: mood.content_count,
@@ -320,7 +328,7 @@ impl Stage {
         actors.iter().for_each(|actor| tally.add(&actor.tally));
         drop(actors);
         if !world.is_over() {
-            self.pools[0].install(|| self.calm(&world, &place, seed));
+            self.pools[0].install(|| self.calm(&world, &place, seed, mood.accuses > 0));
         }
         let oracle = world.oracle.lock().expect("not poisoned");
         Outcome {
@@ -356,7 +364,7 @@ impl Stage {
             killed
         });
         if !world.is_over() {
-            self.pools[0].install(|| self.calm(&world, &place, seed));
+            self.pools[0].install(|| self.calm(&world, &place, seed, false));
         }
         (world.violation(), killed > 0)
     }
@@ -404,7 +412,7 @@ impl Stage {
     }
 
     /// Nobody writes any more and nothing fails: three prunes later only what is needed is left.
-    fn calm(&self, world: &Arc<World>, place: &Place, seed: u64) {
+    fn calm(&self, world: &Arc<World>, place: &Place, seed: u64, is_accused: bool) {
         world.note(90, || "calm".to_owned());
         world.apply_due(u64::MAX);
         let me = 0;
@@ -412,6 +420,10 @@ impl Stage {
         let mut actor = Actor::new(me, Arc::clone(world), CALM, place.dir(ACTOR_COUNT_MAX));
         // With the numbers of an actor of the schedule it would make packs of the same names again.
         simulated::enter(!seed, None);
+        if is_accused {
+            // Packs that are held for damaged stay while something needs them.
+            actor.read_back();
+        }
         for _ in 0..3 {
             world.baton.wait_for(LONG);
             actor.prune_with(0);

@@ -170,7 +170,7 @@ fn what_is_damaged_is_not_recorded_as_read() {
 }
 
 #[test]
-fn a_check_of_other_packs_does_not_forget_which_are_damaged() {
+fn a_check_of_other_packs_knows_which_are_damaged() {
     let world = world();
     damage(&pack_files(&world)[0], 5000);
     let is_lost = |report: check::Report| report.findings.iter().any(|f| !f.affected.is_empty());
@@ -178,7 +178,8 @@ fn a_check_of_other_packs_does_not_forget_which_are_damaged() {
     let [in_first, in_second] = [first, second].map(|group| is_lost(world.check_to(group)));
     assert!(in_first != in_second);
     let other = if in_first { second } else { first };
-    assert!(!is_lost(world.check_to(other)));
+    assert!(is_lost(world.check_to(other)));
+    assert!(is_lost(world.check_to(Depth::Metadata)));
     back_up(&world);
     assert!(!is_lost(world.check()));
 }

@@ -426,6 +426,10 @@ impl Rows for Chunks {
         self.read().cache.rows().stamp(keys, from, to);
     }
 
+    fn keep(&self) {
+        self.read().cache.rows().keep();
+    }
+
     fn retain(&self, epochs: &[u64]) -> u64 {
         self.read().cache.rows().retain(epochs)
     }
