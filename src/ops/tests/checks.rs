@@ -176,7 +176,8 @@ fn a_check_of_other_packs_knows_which_are_damaged() {
     let is_lost = |report: check::Report| report.findings.iter().any(|f| !f.affected.is_empty());
     let [first, second] = [1, 2].map(|number| Depth::Data(Subset::Group { number, count: 2 }));
     let [in_first, in_second] = [first, second].map(|group| is_lost(world.check_to(group)));
-    assert!(in_first != in_second);
+    // Whichever group it is in, the second check knows of it.
+    assert!(in_second);
     let other = if in_first { second } else { first };
     assert!(is_lost(world.check_to(other)));
     assert!(is_lost(world.check_to(Depth::Metadata)));
