@@ -3,11 +3,11 @@
 //! Directories are walked depth first, a window of names at a time, so that what is open is
 //! bounded by the depth of the tree and not by the number of its entries.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvError, Sender};
+use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError};
 
 use super::backup::ending;
 use super::failure::Failure;
@@ -83,6 +83,9 @@ pub struct Assembler<'a> {
     scan_count: usize,
     job: ReadJob,
     job_bytes: u64,
+    /// Jobs for which there was no room yet, of one window at most. Waiting for room would keep answers
+    /// waiting, and what they say would not be noted.
+    to_read: VecDeque<ReadJob>,
     read_count: usize,
     new_rows: Vec<([u8; 32], Vec<u8>)>,
     new_row_bytes: usize,
@@ -131,6 +134,7 @@ impl<'a> Assembler<'a> {
             scan_count: 0,
             job: Vec::new(),
             job_bytes: 0,
+            to_read: VecDeque::new(),
             read_count: 0,
             new_rows: Vec::new(),
             new_row_bytes: 0,
@@ -151,6 +155,8 @@ impl<'a> Assembler<'a> {
         }
         // Every request is answered, also after a failure: nobody may be left waiting.
         self.to_scan.clear();
+        self.read_count -= self.to_read.len();
+        self.to_read.clear();
         while self.scan_count + self.read_count > 0 {
             match self.next_event() {
                 Ok(Event::Scan(_)) => self.scan_count -= 1,
@@ -298,6 +304,7 @@ impl<'a> Assembler<'a> {
 
     /// Sends out work, reads first: they are what takes time.
     fn dispatch(&mut self) {
+        self.hand_out();
         while self.scan_count < SCAN_COUNT_MAX && self.read_count < READ_COUNT_MAX {
             let Some(request) = self.to_scan.pop() else { break };
             self.scan_count += 1;
@@ -440,7 +447,20 @@ impl<'a> Assembler<'a> {
 
     fn send(&mut self, job: ReadJob) {
         self.read_count += 1;
-        self.jobs.send(job).expect("jobs are taken until the assembler ends");
+        self.to_read.push_back(job);
+        self.hand_out();
+    }
+
+    fn hand_out(&mut self) {
+        while let Some(job) = self.to_read.pop_front() {
+            match self.jobs.try_send(job) {
+                Ok(()) => {}
+                Err(TrySendError::Full(job)) => return self.to_read.push_front(job),
+                Err(TrySendError::Disconnected(_)) => {
+                    unreachable!("jobs are taken until the assembler ends")
+                }
+            }
+        }
     }
 
     fn deliver(&mut self, place: Place, slot: Slot) -> Result<()> {

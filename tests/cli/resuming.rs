@@ -66,9 +66,9 @@ fn a_backup_that_is_killed_halfway_stores_at_most_a_twentieth_again() {
     world.ok(&["check", "--read-data"]);
 }
 
-/// Backs up many files of one directory, slowly, ends the run by Ctrl-C some time after so many MiB were
+/// Backs up many files of one directory, slowly, ends the run by a signal some time after so many MiB were
 /// stored, and backs up again: how many files the second run did not read.
-fn resumed(stored_mib: u64, after: Duration) -> (World, u64) {
+fn resumed(signal: Signal, stored_mib: u64, after: Duration) -> (World, u64) {
     const COUNT: u64 = 600;
     let world = World::with_repository_at(None, &["--pack-size", "256K"]);
     for number in 0..COUNT {
@@ -85,7 +85,7 @@ fn resumed(stored_mib: u64, after: Duration) -> (World, u64) {
         sleep(Duration::from_millis(20));
     }
     sleep(after);
-    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    kill_process(Pid::from_child(&child), signal).unwrap();
     child.wait().unwrap();
     let first = stored(&world);
     assert_eq!(world.objects("snapshots").len(), 0, "it was too fast");
@@ -102,8 +102,15 @@ fn resumed(stored_mib: u64, after: Duration) -> (World, u64) {
 }
 
 #[test]
+fn files_that_a_killed_run_has_stored_are_not_read_again() {
+    // Noted every five seconds.
+    let (_, unread) = resumed(Signal::KILL, 4, Duration::from_secs(9));
+    assert!(unread > 5, "{unread}");
+}
+
+#[test]
 fn files_that_a_stopped_run_has_stored_are_not_read_again() {
-    let (world, unread) = resumed(1, Duration::from_secs(1));
+    let (world, unread) = resumed(Signal::INT, 1, Duration::from_secs(1));
     assert!(unread > 5, "{unread}");
     // What was read is read again where its packs are gone.
     let content = hex::encode(noise(0, 128 << 10)).into_bytes();
