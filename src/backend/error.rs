@@ -316,4 +316,21 @@ mod tests {
         let expect = "could not read config config/3 at /srv/backup: no space is left: ";
         assert!(text.starts_with(expect), "{text}");
     }
+
+    #[test]
+    fn what_a_disk_cannot_read_is_damaged_and_what_it_cannot_write_is_not() {
+        let kind = |verb, errno| {
+            let location = Location::parse("/srv/backup").expect("a path is a location");
+            let at = At::object(&location, verb, &ObjectName::config(3));
+            BackendError::io(at, std::io::Error::from_raw_os_error(errno)).kind()
+        };
+        let (eio, eacces) = (5, 13);
+        for verb in [Verb::Get, Verb::GetRange] {
+            assert_eq!(kind(verb, eio), ErrorKind::Damaged);
+            assert_eq!(kind(verb, eacces), ErrorKind::Access);
+        }
+        for verb in [Verb::Put, Verb::Delete, Verb::List] {
+            assert_eq!(kind(verb, eio), ErrorKind::Access);
+        }
+    }
 }

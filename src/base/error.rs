@@ -59,6 +59,11 @@ impl Error {
         Self { kind, message: message.into(), hint: None, source: None, object: None }
     }
 
+    /// Whether it says that what was asked for is not there, or not what it was. Anything else may pass.
+    pub fn is_loss(&self) -> bool {
+        matches!(self.kind, ErrorKind::Damaged | ErrorKind::NotFound)
+    }
+
     /// Adds the way out.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

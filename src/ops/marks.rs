@@ -195,7 +195,7 @@ impl Walk<'_> {
     fn unless_gone<T>(&self, id: &ChunkId, read: impl Fn() -> Result<T>) -> Result<Option<T>> {
         for attempt in 0.. {
             let error = match read() {
-                Err(error) if self.is_pending && is_lost(&error) => error,
+                Err(error) if self.is_pending && error.is_loss() => error,
                 read => return read.map(Some),
             };
             if !keeps(Rule::Gone) {
@@ -226,10 +226,6 @@ impl Walk<'_> {
         self.has_passed_over.set(true);
         Ok(None)
     }
-}
-
-fn is_lost(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged)
 }
 
 fn unknown(name: &ObjectName, error: Error) -> Error {

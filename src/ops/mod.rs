@@ -38,7 +38,7 @@ mod writer;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::{Cancel, Clock, Problems, Progress, Result};
+use crate::base::{Cancel, Clock, ErrorKind, Problems, Progress, Result};
 use crate::index::{Cache, CacheOptions, Notice};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
@@ -53,6 +53,24 @@ pub struct Run<'a> {
     pub progress: &'a Progress,
     /// Whether a person asked to stop.
     pub cancel: &'a Cancel,
+}
+
+impl Run<'_> {
+    /// What was asked for, unless it is damaged, which is a problem, or was deleted by a prune.
+    ///
+    /// # Errors
+    /// Any other.
+    fn unless_lost<T>(&self, asked: Result<T>) -> Result<Option<T>> {
+        match asked {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if error.kind == ErrorKind::Damaged => {
+                self.problems.push(error);
+                Ok(None)
+            }
+            Err(error) if error.kind == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
 }
 
 /// Opens the local cache in `dir`, or none, and brings it up to date.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::remembered::Remembered;
-use crate::base::{ChunkId, ErrorKind, PackId, Result};
+use crate::base::{ChunkId, PackId, Result};
 use crate::format::FrameKind;
 use crate::format::entry::Range;
 use crate::format::list::Piece;
@@ -32,24 +32,35 @@ impl<'h> Offsets<'h> {
         Self { holes, content: 0, skipped: 0 }
     }
 
-    /// The range of the next `len` bytes of content, with the holes that lie within.
-    pub(super) fn next_range(&mut self, len: u64) -> Range {
-        let offset = self.next(len.saturating_sub(1));
-        let last = self.next(1);
-        Range { offset, len: last + 1 - offset }
-    }
-
     /// Where the next `len` bytes of content start.
     pub(super) fn next(&mut self, len: u64) -> u64 {
+        self.skip_holes();
+        let offset = self.content + self.skipped;
+        self.content += len;
+        offset
+    }
+
+    /// Where the next `len` bytes of content lie, ascending.
+    pub(super) fn next_ranges(&mut self, len: u64) -> Vec<Range> {
+        let mut ranges = Vec::new();
+        let end = self.content + len;
+        while self.content < end {
+            self.skip_holes();
+            let hole = self.holes.first().map_or(end, |hole| hole.offset - self.skipped);
+            let len = hole.min(end) - self.content;
+            ranges.push(Range { offset: self.content + self.skipped, len });
+            self.content += len;
+        }
+        ranges
+    }
+
+    fn skip_holes(&mut self) {
         while let [hole, rest @ ..] = self.holes
             && hole.offset - self.skipped <= self.content
         {
             self.skipped += hole.len;
             self.holes = rest;
         }
-        let offset = self.content + self.skipped;
-        self.content += len;
-        offset
     }
 }
 
@@ -108,9 +119,7 @@ impl<'a> Pieces<'a> {
     fn can_be_read(&self, piece: &Piece) -> Result<bool> {
         match self.reader.chunk(FrameKind::Data, &piece.id) {
             Ok(raw) => Ok(raw.len() as u64 == piece.len),
-            Err(error) if matches!(error.kind, ErrorKind::Damaged | ErrorKind::NotFound) => {
-                Ok(false)
-            }
+            Err(error) if error.is_loss() => Ok(false),
             Err(error) => Err(error),
         }
     }
@@ -121,14 +130,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn holes_push_what_follows_them_back() {
-        let holes = [Range { offset: 0, len: 3 }, Range { offset: 13, len: 7 }];
-        let mut offsets = Offsets::new(&holes);
-        // Content 3..13, then 20 on; the second piece starts before the hole and ends behind it.
-        let starts = [4, 8, 5].map(|len| offsets.next(len));
-        assert_eq!(starts, [3, 7, 22]);
-        let range = |len| Offsets::new(&holes).next_range(len);
-        assert_eq!(range(1), Range { offset: 3, len: 1 });
-        assert_eq!(range(11), Range { offset: 3, len: 18 });
+    fn content_lies_between_holes() {
+        let range = |offset, len| Range { offset, len };
+        // Content 0..10, hole of 5, content 10..20, hole of 100, content 20..30.
+        let holes = [range(10, 5), range(25, 100)];
+        let check = |start: u64, len: u64, expect: &[Range]| {
+            let mut offsets = Offsets::new(&holes);
+            offsets.next(start);
+            assert_eq!(offsets.next_ranges(len), expect, "{start} {len}");
+            let mut offsets = Offsets::new(&holes);
+            offsets.next(start);
+            assert_eq!(offsets.next(len), expect[0].offset, "{start} {len}");
+        };
+        check(0, 10, &[range(0, 10)]);
+        check(10, 10, &[range(15, 10)]);
+        check(20, 10, &[range(125, 10)]);
+        check(5, 20, &[range(5, 5), range(15, 10), range(125, 5)]);
+        check(29, 1, &[range(134, 1)]);
+        assert_eq!(Offsets::new(&[range(0, 7)]).next_ranges(4), [range(7, 4)]);
     }
 }

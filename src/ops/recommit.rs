@@ -6,12 +6,50 @@ use super::Run;
 use super::marks::Marks;
 use super::rescue::rescue;
 use super::writer::Writer;
-use crate::base::{Result, SegmentId};
+use crate::base::{Error, ErrorKind, Result, SegmentId};
 use crate::format::ObjectName;
 use crate::format::snapshot::Snapshot;
+use crate::repo::Repository;
+use crate::repo::chunks::Chunks;
+use crate::repo::ledger::damaged_packs;
 use crate::repo::reader::Reader;
 use crate::repo::session::{Recheck, Session, Stored};
 use crate::repo::snapshots::{Committed, Snapshots};
+
+/// Times that it is tried because prunes endangered what is needed.
+const ATTEMPT_COUNT_MAX: usize = 5;
+
+/// Tries until another look finds nothing that is about to go. `what` is endangered if it always does.
+///
+/// # Errors
+/// Those of `attempt`, and [`ErrorKind::Busy`].
+pub(super) fn again<T>(what: &str, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    for _ in 0..ATTEMPT_COUNT_MAX {
+        if let Some(made) = attempt()? {
+            return Ok(made);
+        }
+    }
+    Err(Error::new(ErrorKind::Busy, format!("prunes endangered {what} again and again"))
+        .hint("Run it when fewer prunes are running."))
+}
+
+/// Starts a session for what is stored already: its look at the generations comes before segments and
+/// packs are listed, of which those that are damaged or about to go are not relied on.
+///
+/// # Errors
+/// When the repository cannot be listed.
+pub(super) fn begin<'a>(
+    repository: &'a Repository,
+    chunks: &Chunks,
+    run: &Run<'_>,
+) -> Result<Session<'a>> {
+    let mut session = Session::start(repository)?;
+    run.problems.extend(session.take_problems());
+    chunks.refresh()?;
+    let endangered = &session.first_look().endangered;
+    chunks.list_packs(&endangered.union(&damaged_packs(repository)?).copied().collect())?;
+    Ok(session)
+}
 
 /// A session that began with its look at the generations, after which packs were listed.
 pub(super) struct Recommit<'a> {

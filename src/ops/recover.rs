@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::recommit::Recommit;
+use super::recommit::{Recommit, again, begin};
 use super::repack::Repacking;
 use super::rewrite::{Rewriter, Store, Sums};
 use super::{Run, closing_notices, open_chunks};
@@ -18,15 +18,12 @@ use crate::format::list::LEVEL_MAX;
 use crate::format::snapshot::{Component, PathBytes, Snapshot, State, Statistics};
 use crate::format::tree::Node;
 use crate::repo::Repository;
+use crate::repo::adopt::read_header;
 use crate::repo::chunks::Chunks;
-use crate::repo::ledger::damaged_packs;
 use crate::repo::reader::Reader;
-use crate::repo::session::Session;
 use crate::repo::snapshots::{Committed, Snapshots};
 use crate::repo::tree::sums_of;
 
-/// Times that it starts over because prunes endangered what was found.
-const ATTEMPT_COUNT_MAX: usize = 5;
 /// Bytes of memory that a directory takes while others are looked for.
 const NODE_BYTES: u64 = 160;
 /// Part of `--max-memory` for that.
@@ -70,17 +67,12 @@ pub struct Report {
 /// When objects cannot be listed or stored, or there is too little memory.
 pub fn recover(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> Result<Report> {
     let (chunks, notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
-    let mut report = Report { notices, ..Report::default() };
-    for _ in 0..ATTEMPT_COUNT_MAX {
-        let recover = Recover { repository, chunks: &chunks, options };
-        if recover.attempt(&mut report, run)? {
-            run.problems.extend(chunks.take_problems());
-            closing_notices(&chunks, &mut report.notices);
-            return Ok(report);
-        }
-    }
-    Err(Error::new(ErrorKind::Busy, "prunes endangered what was found again and again")
-        .hint("Run it when fewer prunes are running."))
+    let recover = Recover { repository, chunks: &chunks, options };
+    let (trees, made) = again("what was found", || recover.attempt(run))?;
+    let mut report = Report { trees, made, notices };
+    run.problems.extend(chunks.take_problems());
+    closing_notices(&chunks, &mut report.notices);
+    Ok(report)
 }
 
 struct Recover<'a> {
@@ -90,30 +82,25 @@ struct Recover<'a> {
 }
 
 impl Recover<'_> {
-    /// One session; whether it came to its end.
-    fn attempt(&self, report: &mut Report, run: &Run<'_>) -> Result<bool> {
+    /// One session: the trees, and the snapshot of them. `None` when another look found packs that are
+    /// about to go.
+    fn attempt(&self, run: &Run<'_>) -> Result<Option<(Vec<TreeRef>, Option<Committed>)>> {
         let Self { repository, chunks, options } = *self;
-        // The order matters: generations, then packs, then snapshots.
-        let mut session = Session::start(repository)?;
-        run.problems.extend(session.take_problems());
-        let endangered = &session.first_look().endangered;
-        chunks.refresh()?;
-        chunks.list_packs(&endangered.union(&damaged_packs(repository)?).copied().collect())?;
+        let session = &begin(repository, chunks, run)?;
         let reader = Reader::new(repository, chunks);
-        report.trees = self.unnamed(&reader, run)?;
-        if report.trees.is_empty() || !options.apply {
-            return Ok(true);
+        let trees = self.unnamed(&reader, run)?;
+        if trees.is_empty() || !options.apply {
+            return Ok(Some((trees, None)));
         }
-        let mut store = Store::of(Repacking::new(repository, chunks, &session));
+        let mut store = Store::of(Repacking::new(repository, chunks, session));
         let mut rewriter = Rewriter::new(&reader, options.max_memory);
-        let (root, sums) = rewriter.gather(&report.trees, &mut store, run)?;
+        let (root, sums) = rewriter.gather(&trees, &mut store, run)?;
         let segments = store.finish()?;
         let snapshot = self.snapshot(root, &sums, run.clock.now());
         let Options { max_memory, scratch_dir, .. } = options;
-        let session = &session;
         let recommit = Recommit { reader: &reader, session, max_memory: *max_memory, scratch_dir };
-        report.made = recommit.commit(snapshot, segments, run)?;
-        Ok(report.made.is_some())
+        let made = recommit.commit(snapshot, segments, run)?;
+        Ok(made.map(|made| (trees, Some(made))))
     }
 
     /// Trees to which neither a snapshot nor another tree leads.
@@ -171,27 +158,12 @@ impl Recover<'_> {
             if !may_hold_metadata(&id)? {
                 continue;
             }
-            let header = match crate::repo::adopt::read_header(self.repository, id, len) {
-                Ok(header) => header,
-                Err(error) if error.kind == ErrorKind::Damaged => {
-                    run.problems.push(error);
-                    continue;
-                }
-                // A prune has deleted it.
-                Err(error) if error.kind == ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
+            let header = run.unless_lost(read_header(self.repository, id, len))?;
+            let Some(header) = header else { continue };
             let frames = header.frames.iter().filter(|frame| frame.kind == FrameKind::Metadata);
             for chunk in frames.flat_map(|frame| &frame.chunks) {
-                let raw = match reader.chunk(FrameKind::Metadata, &chunk.id) {
-                    Ok(raw) => raw,
-                    Err(error) if error.kind == ErrorKind::Damaged => {
-                        run.problems.push(error);
-                        continue;
-                    }
-                    Err(error) if error.kind == ErrorKind::NotFound => continue,
-                    Err(error) => return Err(error),
-                };
+                let raw = run.unless_lost(reader.chunk(FrameKind::Metadata, &chunk.id))?;
+                let Some(raw) = raw else { continue };
                 // What is none is a page of a list.
                 let decoded = (0..=LEVEL_MAX).find_map(|level| Node::decode(&raw, level).ok());
                 if let Some(node) = decoded {

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 
 use super::Run;
-use super::pieces::{Found, Pieces};
+use super::pieces::{Found, Offsets, Pieces};
 use super::remembered::Remembered;
 use super::repack::Repacking;
 use crate::base::text::escape;
@@ -304,39 +304,37 @@ impl<'a> Rewriter<'a> {
             return Ok(0);
         }
         let mut builder = ListBuilder::default();
-        let mut lost = Spans::default();
-        let mut start = 0;
-        self.parts(list, &mut |this, part| {
-            let at = start;
-            match part {
-                Part::There(piece) => {
-                    start += piece.len;
-                    builder.push(piece, &mut |raw| this.metadata(raw, store))
+        let mut losses = Losses::default();
+        let mut offsets = Offsets::new(entry.holes.as_deref().unwrap_or_default());
+        self.parts(list, &mut |this, part| match part {
+            Part::There(piece) => {
+                offsets.next(piece.len);
+                builder.push(piece, &mut |raw| this.metadata(raw, store))
+            }
+            Part::Lost(len) if len > LOST_LEN_MAX => {
+                let name = escape(&entry.name);
+                let message = format!("more is lost of {name} than can be filled with zeros");
+                Err(Error::new(ErrorKind::Unsupported, message)
+                    .hint("What is left of the other files can be restored from the old snapshot."))
+            }
+            Part::Lost(len) => {
+                offsets.next_ranges(len).into_iter().for_each(|range| losses.add(range));
+                let mut rest = len;
+                while rest > 0 {
+                    run.cancel.check()?;
+                    let piece = this.zeros(rest.min(ZEROS_LEN_MAX), store)?;
+                    builder.push(piece, &mut |raw| this.metadata(raw, store))?;
+                    rest -= piece.len;
                 }
-                Part::Lost(len) => {
-                    start += len;
-                    lost.add(at, len);
-                    if len > LOST_LEN_MAX {
-                        let message = "more is lost of one file than can be filled with zeros";
-                        return Err(Error::new(ErrorKind::Unsupported, message));
-                    }
-                    let mut rest = len;
-                    while rest > 0 {
-                        run.cancel.check()?;
-                        let piece = this.zeros(rest.min(ZEROS_LEN_MAX), store)?;
-                        builder.push(piece, &mut |raw| this.metadata(raw, store))?;
-                        rest -= piece.len;
-                    }
-                    Ok(())
-                }
+                Ok(())
             }
         })?;
         entry.content = builder.finish(&mut |raw| self.metadata(raw, store))?;
-        let is_complete = lost.note_in(entry);
-        if !is_complete {
+        let lost_bytes = losses.bytes;
+        if !losses.note_in(entry) {
             entry.set_flag(flags::INCOMPLETE);
         }
-        Ok(lost.bytes)
+        Ok(lost_bytes)
     }
 
     /// Hands over the parts of a list in their order.
@@ -414,31 +412,31 @@ enum Part {
     Lost(u64),
 }
 
-/// Ranges of content that are lost, counted without the holes of the file.
+/// Ranges of a file that are lost.
 #[derive(Default)]
-struct Spans {
-    spans: Vec<(u64, u64)>,
+struct Losses {
+    /// Ascending and apart.
+    ranges: Vec<Range>,
     bytes: u64,
     /// Whether there are more than an entry can say.
     is_cut: bool,
 }
 
-impl Spans {
-    /// Adds the range behind all others.
-    fn add(&mut self, start: u64, len: u64) {
-        self.bytes += len;
-        let is_full = self.spans.len() >= HOLE_COUNT_MAX;
-        match self.spans.last_mut() {
-            Some((last, last_len)) if *last + *last_len == start => *last_len += len,
+impl Losses {
+    /// Adds a range behind all others.
+    fn add(&mut self, range: Range) {
+        self.bytes += range.len;
+        let is_full = self.ranges.len() >= HOLE_COUNT_MAX;
+        match self.ranges.last_mut() {
+            Some(last) if last.offset + last.len == range.offset => last.len += range.len,
             _ if is_full => self.is_cut = true,
-            _ => self.spans.push((start, len)),
+            _ => self.ranges.push(range),
         }
     }
 
     /// Notes the ranges in an entry, beside those that it has; whether there was room for all.
-    fn note_in(&self, entry: &mut Entry) -> bool {
-        let holes = entry.holes.as_deref().unwrap_or_default();
-        let mut all = in_file(&self.spans, holes);
+    fn note_in(self, entry: &mut Entry) -> bool {
+        let mut all = self.ranges;
         all.extend(entry.lost.iter().flatten());
         all.sort_unstable_by_key(|range| range.offset);
         let mut joined: Vec<Range> = Vec::with_capacity(all.len());
@@ -458,26 +456,6 @@ impl Spans {
     }
 }
 
-/// Where ranges of content lie in a file with these holes.
-fn in_file(spans: &[(u64, u64)], holes: &[Range]) -> Vec<Range> {
-    let mut ranges = Vec::with_capacity(spans.len());
-    let mut holes = holes.iter().peekable();
-    // Bytes of the holes that lie before.
-    let mut skipped = 0;
-    for (start, len) in spans {
-        let (mut at, end) = (*start, start + len);
-        while at < end {
-            while let Some(hole) = holes.next_if(|hole| hole.offset - skipped <= at) {
-                skipped += hole.len;
-            }
-            let until = holes.peek().map_or(end, |hole| (hole.offset - skipped).min(end));
-            ranges.push(Range { offset: at + skipped, len: until - at });
-            at = until;
-        }
-    }
-    ranges
-}
-
 fn sums_of(entry: &Entry, lost_bytes: u64) -> Sums {
     let is = |kind| u64::from(entry.kind == kind);
     let (file_count, directory_count) = (is(EntryKind::File), is(EntryKind::Directory));
@@ -493,10 +471,7 @@ fn sums_of(entry: &Entry, lost_bytes: u64) -> Sums {
 
 /// Goes on after an error that says that something is lost.
 fn unless_lost(error: Error) -> Result<()> {
-    match error.kind {
-        ErrorKind::Damaged | ErrorKind::NotFound => Ok(()),
-        _ => Err(error),
-    }
+    if error.is_loss() { Ok(()) } else { Err(error) }
 }
 
 #[cfg(test)]
@@ -504,31 +479,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_lost_lies_between_holes() {
-        let range = |offset, len| Range { offset, len };
-        // Content 0..10, hole of 5, content 10..20, hole of 100, content 20..30.
-        let holes = [range(10, 5), range(25, 100)];
-        let check = |spans: &[(u64, u64)], expect: &[Range]| {
-            assert_eq!(in_file(spans, &holes), expect, "{spans:?}");
-        };
-        check(&[(0, 10)], &[range(0, 10)]);
-        check(&[(10, 10)], &[range(15, 10)]);
-        check(&[(20, 10)], &[range(125, 10)]);
-        check(&[(5, 20)], &[range(5, 5), range(15, 10), range(125, 5)]);
-        check(&[(2, 3), (12, 1), (29, 1)], &[range(2, 3), range(17, 1), range(134, 1)]);
-        assert_eq!(in_file(&[(3, 4)], &[range(0, 7)]), [range(10, 4)]);
-    }
-
-    #[test]
     fn what_was_lost_before_stays_lost() {
         let mut entry = Entry::new(b"f", EntryKind::File);
         entry.lost = Some(vec![Range { offset: 0, len: 4 }, Range { offset: 20, len: 1 }]);
-        let mut spans = Spans::default();
-        spans.add(4, 3);
-        spans.add(7, 2);
-        spans.add(15, 5);
-        assert!(spans.note_in(&mut entry));
+        let mut losses = Losses::default();
+        for (offset, len) in [(4, 3), (7, 2), (15, 5)] {
+            losses.add(Range { offset, len });
+        }
+        assert_eq!((losses.ranges.len(), losses.bytes), (2, 10));
+        assert!(losses.note_in(&mut entry));
         let expect = [Range { offset: 0, len: 9 }, Range { offset: 15, len: 6 }];
-        assert_eq!((entry.lost.as_deref(), spans.bytes), (Some(&expect[..]), 10));
+        assert_eq!(entry.lost.as_deref(), Some(&expect[..]));
     }
 }

@@ -6,19 +6,14 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::recommit::Recommit;
+use super::recommit::{Recommit, again, begin};
 use super::{Run, check, closing_notices, open_chunks};
 use crate::base::{Error, ErrorKind, Result};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
-use crate::repo::ledger::damaged_packs;
 use crate::repo::reader::Reader;
 use crate::repo::select::Selector;
-use crate::repo::session::Session;
 use crate::repo::snapshots::{Committed, Snapshots};
-
-/// Times that it starts over because prunes endangered what the snapshot needs.
-const ATTEMPT_COUNT_MAX: usize = 5;
 
 /// What to bring back.
 #[derive(Clone, Debug, Default)]
@@ -77,25 +72,13 @@ struct Unforget<'a> {
 
 impl Unforget<'_> {
     fn bring_back(&self, old: &Committed, run: &Run<'_>) -> Result<Committed> {
-        for _ in 0..ATTEMPT_COUNT_MAX {
-            if let Some(new) = self.attempt(old, run)? {
-                return Ok(new);
-            }
-        }
-        let id = old.id.short();
-        Err(Error::new(ErrorKind::Busy, format!("prunes endangered snapshot {id} again and again"))
-            .hint("Run it when fewer prunes are running."))
+        again(&format!("snapshot {}", old.id.short()), || self.attempt(old, run))
     }
 
     /// One session. `None` when another look found packs that are about to go.
     fn attempt(&self, old: &Committed, run: &Run<'_>) -> Result<Option<Committed>> {
         let Self { repository, chunks, max_memory, .. } = *self;
-        // The order matters: generations, then packs, then snapshots.
-        let mut session = Session::start(repository)?;
-        run.problems.extend(session.take_problems());
-        chunks.refresh()?;
-        let endangered = &session.first_look().endangered;
-        chunks.list_packs(&endangered.union(&damaged_packs(repository)?).copied().collect())?;
+        let session = begin(repository, chunks, run)?;
         let reader = Reader::new(repository, chunks);
         if let Some(finding) = check::lacks(&reader, old, max_memory, run)?.into_iter().next() {
             let affected = finding.affected.first().cloned().unwrap_or_default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::parallel::ask_all;
 use super::{ConfigHead, Repository, SetAside, damaged, is_missing};
 use crate::backend::{Backend, BackendError, Listed, create_verified};
-use crate::base::{Clock, Error, ErrorKind, RepositoryId, Result, SlotId};
+use crate::base::{Clock, Error, ErrorKind, PackId, RepositoryId, Result, SlotId};
 use crate::format::config::{ChunkLens, Config, ProbeRecord};
 use crate::format::name::Parsed;
 use crate::format::slot::{KdfCost, Label, SLOT_COUNT_MAX, SLOT_LEN, Slot, SlotKind};
@@ -219,6 +219,17 @@ pub(crate) fn list(backend: &dyn Backend, kind: ObjectKind) -> Result<Vec<Listed
         }
     })?;
     Ok(all)
+}
+
+/// All packs, by their ids.
+pub(crate) fn listed_packs(
+    backend: &dyn Backend,
+) -> Result<impl Iterator<Item = (PackId, Listed)>> {
+    let listed = list(backend, ObjectKind::Pack)?.into_iter();
+    Ok(listed.filter_map(|object| match object.name.parsed() {
+        Parsed::Pack(id) => Some((id, object)),
+        _ => None,
+    }))
 }
 
 fn read_slots(backend: &dyn Backend) -> Result<(Vec<Slot>, Vec<Error>)> {

@@ -197,3 +197,65 @@ fn read(repository: &Repository, name: &ObjectName) -> Result<Option<LedgerRecor
     let Some(body) = repository.find_object(name)? else { return Ok(None) };
     LedgerRecord::decode(&body).map(Some).map_err(|error| damaged(name, error))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::backend::Backend;
+    use crate::backend::memory::Memory;
+    use crate::base::Clock;
+    use crate::repo::testing::{make, open};
+
+    /// The clock of the place.
+    #[derive(Default)]
+    struct Place(AtomicI64);
+
+    impl Clock for Place {
+        fn now(&self) -> Timestamp {
+            Timestamp::new(self.0.load(Ordering::Relaxed), 0)
+        }
+    }
+
+    const PACK: PackId = PackId::new([5; 32]);
+
+    /// Whether the pack counts as damaged after records of (clock of the place, clock of the host,
+    /// whether it was found damaged).
+    fn is_damaged(records: &[(i64, i64, bool)]) -> bool {
+        let place = Arc::new(Place::default());
+        let memory = Memory::new("ledger", Arc::clone(&place) as Arc<dyn Clock>);
+        make(memory.clone());
+        let repository = open(memory as Arc<dyn Backend>);
+        for (stored, written, is_bad) in records {
+            place.0.store(*stored, Ordering::Relaxed);
+            let (good, damaged) =
+                if *is_bad { (Vec::new(), vec![PACK]) } else { (vec![PACK], Vec::new()) };
+            let (read, writer) = (ReadBack { good, damaged }, WriterId::new([1; 32]));
+            let time = Timestamp::new(*written, 0);
+            Ledger::default().record(&repository, read, writer, time).expect("it is stored");
+        }
+        let found = damaged_packs(&repository).expect("they are listed");
+        let ledger = Ledger::read(&repository).expect("they are listed");
+        assert_eq!(ledger.damaged(), found);
+        assert_eq!(ledger.verified(&PACK).is_some(), !found.contains(&PACK));
+        assert!(ledger.read_back(&PACK).is_some());
+        found.contains(&PACK)
+    }
+
+    #[test]
+    fn the_last_word_about_a_pack_counts_whatever_clocks_say() {
+        assert!(is_damaged(&[(1_000, 1_000, true)]));
+        assert!(is_damaged(&[(1_000, 1_000, false), (2_000, 2_000, true)]));
+        assert!(!is_damaged(&[(1_000, 1_000, true), (2_000, 2_000, false)]));
+        // A host whose clock is far behind hides no damage.
+        assert!(is_damaged(&[(1_000, 1_000, false), (2_000, 5, true)]));
+        // Nor does one that is ahead make damage go away for ever.
+        assert!(!is_damaged(&[(1_000, 1_500, true), (2_000, 9_000_000, false)]));
+        // Of two at the same moment the worse one counts.
+        for is_bad in [true, false] {
+            assert!(is_damaged(&[(1_000, 1_000, is_bad), (1_000, 1_000, !is_bad)]));
+        }
+    }
+}

@@ -93,7 +93,7 @@ impl<'a> Reader<'a> {
                 match self.read_copy(kind, id, copy) {
                     Ok(raw) => return Ok(raw),
                     // One that cannot be asked for now may be good.
-                    Err(error) if worst.is_none() || !is_lost(&error) => worst = Some(error),
+                    Err(error) if worst.is_none() || !error.is_loss() => worst = Some(error),
                     Err(_) => {}
                 }
             }
@@ -270,11 +270,6 @@ impl<'a> Reader<'a> {
             }
         }
     }
-}
-
-/// Whether an error says that what was asked for is not there, or not what it was.
-fn is_lost(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::Damaged | ErrorKind::NotFound)
 }
 
 /// The frame that a place names.

@@ -4,10 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::subset::Candidate;
 use crate::base::{PackId, Result, Timestamp};
-use crate::format::ObjectKind;
-use crate::format::name::Parsed;
 use crate::repo::Repository;
-use crate::repo::access::list;
+use crate::repo::access::listed_packs;
 use crate::repo::chunks::Chunks;
 use crate::repo::ledger::Ledger;
 
@@ -29,12 +27,9 @@ impl Packs {
     pub(super) fn list(repository: &Repository, chunks: &Chunks) -> Result<Self> {
         chunks.list_packs(&Default::default())?;
         let unindexed: HashMap<PackId, u64> = chunks.unindexed_packs().into_iter().collect();
-        let mut there = BTreeMap::new();
-        for object in list(&**repository.backend(), ObjectKind::Pack)? {
-            if let Parsed::Pack(id) = object.name.parsed() {
-                there.insert(id, (object.len, object.modified));
-            }
-        }
+        let there = listed_packs(&**repository.backend())?
+            .map(|(id, object)| (id, (object.len, object.modified)))
+            .collect();
         let count = (chunks.packs()?.len() + unindexed.len()) as u64;
         Ok(Self { there, unindexed_count: unindexed.len(), count })
     }

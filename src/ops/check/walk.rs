@@ -215,7 +215,7 @@ impl<'a> Walker<'a> {
             match read_page(self.reader, &piece, level - 1) {
                 Ok(page) => levels.push(open(page)),
                 Err(error) => {
-                    let ranges = vec![offsets.next_range(piece.len)];
+                    let ranges = offsets.next_ranges(piece.len);
                     let loss = Loss { object: String::new(), place: Rc::clone(place), ranges };
                     let path = format!("snapshot {snapshot}: {}: {}", place.path(), loss.told());
                     self.findings.affect_by(&error, path);

@@ -197,7 +197,7 @@ impl Prune<'_> {
                     found.insert(id);
                 }
                 // `check` names it, and whoever misses something is told to run that.
-                Err(error) if matches!(error.kind, ErrorKind::Damaged | ErrorKind::NotFound) => {}
+                Err(error) if error.is_loss() => {}
                 Err(error) => return Err(error),
             }
         }

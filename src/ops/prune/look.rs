@@ -49,8 +49,7 @@ impl Prune<'_> {
                 continue;
             }
             // A snapshot that was forgotten meanwhile may have lost to another prune what it needs.
-            let is_lost = matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged);
-            if !is_lost || self.still_live(&roots)?.len() == roots.live.len() {
+            if !error.is_loss() || self.still_live(&roots)?.len() == roots.live.len() {
                 return Err(error);
             }
         }

@@ -27,10 +27,9 @@ use super::{Run, closing_notices, open_chunks};
 use crate::backend::Listed;
 use crate::base::rules::{Rule, keeps};
 use crate::base::{Error, ErrorKind, PackId, Result, Timestamp};
-use crate::format::name::Parsed;
-use crate::format::{GenerationStep, ObjectKind};
+use crate::format::GenerationStep;
 use crate::repo::Repository;
-use crate::repo::access::list;
+use crate::repo::access::listed_packs;
 use crate::repo::chunks::Chunks;
 use crate::repo::reader::Reader;
 use crate::repo::rounds::{self, Round};
@@ -276,12 +275,7 @@ impl Prune<'_> {
     }
 
     fn listed_packs(&self) -> Result<HashMap<PackId, Listed>> {
-        let listed = list(&**self.repository.backend(), ObjectKind::Pack)?;
-        let packs = listed.into_iter().filter_map(|object| match object.name.parsed() {
-            Parsed::Pack(id) => Some((id, object)),
-            _ => None,
-        });
-        Ok(packs.collect())
+        Ok(listed_packs(&**self.repository.backend())?.collect())
     }
 }
 

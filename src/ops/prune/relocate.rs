@@ -100,15 +100,8 @@ impl Relocation<'_> {
         let mut ids: Vec<ChunkId> = Vec::new();
         for id in packs {
             let Some(record) = self.chunks.pack(id)? else { continue };
-            let header = match read_header(self.repository, *id, record.len) {
-                Ok(header) => header,
-                Err(error) if error.kind == ErrorKind::Damaged => {
-                    run.problems.push(error);
-                    continue;
-                }
-                Err(error) if error.kind == ErrorKind::NotFound => continue,
-                Err(error) => return Err(error),
-            };
+            let header = run.unless_lost(read_header(self.repository, *id, record.len))?;
+            let Some(header) = header else { continue };
             ids.extend(header.frames.iter().flat_map(|frame| &frame.chunks).map(|c| c.id));
             headers.push((*id, header));
         }

@@ -9,6 +9,7 @@ use crate::backend::Verb;
 use crate::backend::with::fault::{Fault, Faulty, Rule as FaultRule};
 use crate::base::SessionId;
 use crate::base::calendar::Calendar;
+use crate::format::ObjectKind;
 use crate::ops::group::GroupBy;
 use crate::ops::tests::{Counts, World, describe, noise};
 use crate::ops::{forget, restore, unforget};
@@ -374,14 +375,8 @@ fn a_decision_of_long_ago_means_nothing() {
     }
     let highest = rounds::read(&world.repository).unwrap().last().unwrap().number;
     assert!(highest >= 3, "{highest}");
-    let packs: HashSet<PackId> = list(&**world.repository.backend(), ObjectKind::Pack)
-        .unwrap()
-        .into_iter()
-        .filter_map(|object| match object.name.parsed() {
-            Parsed::Pack(id) => Some(id),
-            _ => None,
-        })
-        .collect();
+    let listed = listed_packs(&**world.repository.backend()).unwrap();
+    let packs: HashSet<PackId> = listed.map(|(id, _)| id).collect();
     assert!(!packs.is_empty());
     let time = Timestamp::new(0, 0);
     rounds::agree(&world.repository, 1, GenerationStep::Doomed, &packs, time).unwrap();

@@ -15,7 +15,7 @@ use crate::ops::repack::Repacking;
 use crate::ops::whole_pack::read_whole;
 use crate::ops::{Run, closing_notices, open_chunks, writer};
 use crate::repo::Repository;
-use crate::repo::access::list;
+use crate::repo::access::{list, listed_packs};
 use crate::repo::adopt::read_header;
 use crate::repo::ledger::{Ledger, ReadBack};
 use crate::repo::reader::Reader;
@@ -37,8 +37,6 @@ pub struct Options {
 pub struct Report {
     /// What was found of each pack that was looked at, in the order of their ids.
     pub packs: Vec<Found>,
-    /// Raw bytes of chunks that were stored once more.
-    pub stored_bytes: u64,
     /// What a person may want to know.
     pub notices: Vec<String>,
 }
@@ -76,7 +74,8 @@ pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
     let (chunks, notices) = open_chunks(repository, options.cache_dir.as_ref(), run)?;
     let session = Session::start(repository)?;
     let mut ledger = Ledger::read(repository)?;
-    let listed = listed_packs(repository)?;
+    let listed: HashMap<PackId, u64> =
+        listed_packs(&**repository.backend())?.map(|(id, object)| (id, object.len)).collect();
     let wanted = wanted(options, &ledger, &listed)?;
     let mut avoided: HashSet<PackId> = ledger.damaged();
     avoided.extend(&wanted);
@@ -106,16 +105,18 @@ pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
     }
     for id in damaged {
         run.cancel.check()?;
-        let len = listed[&id];
         let mut new = Vec::new();
-        let found =
-            salvage.pack(id, len, &|chunk| stored.contains(chunk), &mut |kind, chunk, raw| {
-                report.stored_bytes += raw.len() as u64;
-                new.push(chunk);
-                if options.apply { repacking.push_chunk(kind, chunk, raw) } else { Ok(()) }
-            })?;
+        let is_stored = |chunk: &ChunkId| stored.contains(chunk);
+        let found = salvage.pack(id, listed[&id], &is_stored, &mut |kind, chunk, raw| {
+            new.push(chunk);
+            if options.apply { repacking.push_chunk(kind, chunk, raw) } else { Ok(()) }
+        });
         stored.extend(new);
-        report.packs.push(found);
+        match found {
+            Ok(found) => report.packs.push(found),
+            // What others held is stored all the same.
+            Err(error) => run.problems.push(error),
+        }
     }
     if options.apply {
         repacking.finish()?;
@@ -124,15 +125,6 @@ pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
     run.problems.extend(chunks.take_problems());
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
-}
-
-fn listed_packs(repository: &Repository) -> Result<HashMap<PackId, u64>> {
-    let listed = list(&**repository.backend(), ObjectKind::Pack)?.into_iter();
-    let packs = listed.filter_map(|object| match object.name.parsed() {
-        Parsed::Pack(id) => Some((id, object.len)),
-        _ => None,
-    });
-    Ok(packs.collect())
 }
 
 /// The packs to look at, each once.
@@ -199,9 +191,7 @@ impl Salvage<'_> {
                     store(kind, chunk, &raw)?;
                     found.stored_count += 1;
                 }
-                Err(error) if matches!(error.kind, ErrorKind::Damaged | ErrorKind::NotFound) => {
-                    found.lost_count += 1;
-                }
+                Err(error) if error.is_loss() => found.lost_count += 1,
                 Err(error) => return Err(error),
             }
         }

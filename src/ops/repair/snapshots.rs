@@ -6,9 +6,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{ErrorKind, Result};
 use crate::format::snapshot::{Snapshot, State};
-use crate::ops::recommit::Recommit;
+use crate::ops::recommit::{Recommit, again, begin};
 use crate::ops::repack::Repacking;
 use crate::ops::rewrite::{Rewriter, Rewritten, Store, Sums};
 use crate::ops::snapshots::choose;
@@ -18,12 +18,8 @@ use crate::repo::chunks::Chunks;
 use crate::repo::ledger::damaged_packs;
 use crate::repo::reader::Reader;
 use crate::repo::select::Filter;
-use crate::repo::session::Session;
 use crate::repo::snapshots::{Committed, Snapshots};
 use crate::repo::tombstones;
-
-/// Times that it starts over because prunes endangered what a snapshot needs.
-const ATTEMPT_COUNT_MAX: usize = 5;
 
 /// Tag of snapshots that are made anew.
 const TAG: &str = "repaired";
@@ -207,61 +203,39 @@ struct Repair<'a> {
     options: &'a Options,
 }
 
-/// What came of one session.
-enum Attempt {
-    Made(Box<Committed>),
-    /// Nothing is to be made: it was forgotten, or is whole by now.
-    Needless,
-    /// Another look found packs that are about to go.
-    Endangered,
-}
-
 impl Repair<'_> {
+    /// The snapshot that was made; none where none is to be made any more.
     fn snapshot(&mut self, old: &Committed, run: &Run<'_>) -> Result<Option<Committed>> {
-        for _ in 0..ATTEMPT_COUNT_MAX {
-            match self.attempt(old, run)? {
-                Attempt::Made(new) => return Ok(Some(*new)),
-                Attempt::Needless => return Ok(None),
-                Attempt::Endangered => {}
-            }
-        }
-        let id = old.id.short();
-        Err(Error::new(ErrorKind::Busy, format!("prunes endangered snapshot {id} again and again"))
-            .hint("Run it when fewer prunes are running."))
+        again(&format!("snapshot {}", old.id.short()), || self.attempt(old, run))
     }
 
-    fn attempt(&mut self, old: &Committed, run: &Run<'_>) -> Result<Attempt> {
+    /// One session. The outer `None` when another look found packs that are about to go, the inner one when
+    /// the old snapshot was forgotten, or is whole by now.
+    fn attempt(&mut self, old: &Committed, run: &Run<'_>) -> Result<Option<Option<Committed>>> {
         let Self { repository, chunks, reader, options, .. } = *self;
-        // The order matters: generations, then packs, then tombstones.
-        let mut session = Session::start(repository)?;
-        run.problems.extend(session.take_problems());
-        let damaged = damaged_packs(repository)?;
-        let endangered = &session.first_look().endangered;
-        chunks.refresh()?;
-        chunks.list_packs(&endangered.union(&damaged).copied().collect())?;
+        let session = &begin(repository, chunks, run)?;
         let is_forgotten = || -> Result<bool> {
             Ok(Snapshots::read_tombed(repository, run.problems)?.contains(&old.id))
         };
         if is_forgotten()? {
-            return Ok(Attempt::Needless);
+            return Ok(Some(None));
         }
-        let mut store = Store::of(Repacking::new(repository, chunks, &session));
+        let mut store = Store::of(Repacking::new(repository, chunks, session));
         let (snapshot, sums) = rewrite(&mut self.rewriter, old, &mut store, run)?;
         if sums.is_whole() || is_empty(&snapshot) {
-            return Ok(Attempt::Needless);
+            return Ok(Some(None));
         }
         let segments = store.finish()?;
         // One that was pruned meanwhile must not come back with holes where that was.
         if is_forgotten()? {
-            return Ok(Attempt::Needless);
+            return Ok(Some(None));
         }
         let mut snapshot = Snapshot { parent: Some(old.id), ..snapshot };
         snapshot.tags.push(TAG.to_owned());
         snapshot.tags.sort_unstable();
         snapshot.tags.dedup();
         let Options { max_memory, scratch_dir, .. } = options;
-        let recommit = Recommit { reader, session: &session, max_memory: *max_memory, scratch_dir };
-        let made = recommit.commit(snapshot, segments, run)?;
-        Ok(made.map_or(Attempt::Endangered, |new| Attempt::Made(Box::new(new))))
+        let recommit = Recommit { reader, session, max_memory: *max_memory, scratch_dir };
+        Ok(recommit.commit(snapshot, segments, run)?.map(Some))
     }
 }

@@ -371,7 +371,7 @@ impl Actor {
         };
         let said = self.run(|repository, run| unforget::unforget(repository, &options, run));
         if let Said::Failed(error, _) = &said
-            && matches!(error.kind, ErrorKind::NotFound | ErrorKind::Damaged)
+            && error.is_loss()
         {
             // A prune was faster.
             return;

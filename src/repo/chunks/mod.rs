@@ -13,12 +13,11 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
-use super::access::list;
+use super::access::listed_packs;
 use super::{Repository, session, trust};
 use crate::base::rules::{Rule, keeps};
 use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId};
-use crate::format::name::Parsed;
-use crate::format::{ObjectKind, ObjectName};
+use crate::format::ObjectName;
 use crate::index::remembered::decode_ids;
 use crate::index::{Alive, Cache, Index, Notice, PackNo, PackRecord, Place, RowKey, Rows, Segment};
 
@@ -385,12 +384,8 @@ impl Chunks {
     }
 
     fn listed_packs(&self) -> Result<Vec<(PackId, u64)>> {
-        let listing = list(&**self.repository.backend(), ObjectKind::Pack)?;
-        let packs = listing.into_iter().filter_map(|object| match object.name.parsed() {
-            Parsed::Pack(id) => Some((id, object.len)),
-            _ => None,
-        });
-        Ok(packs.collect())
+        let listed = listed_packs(&**self.repository.backend())?;
+        Ok(listed.map(|(id, object)| (id, object.len)).collect())
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Inner> {
