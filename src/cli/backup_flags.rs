@@ -1,5 +1,7 @@
 //! The options of `backup` that say how sources are compared, compressed and recorded.
 
+use std::time::Duration;
+
 use clap::ValueEnum;
 
 use super::environment::Environment;
@@ -57,6 +59,11 @@ pub(crate) struct BackupFlags {
     #[arg(long, value_name = "N")]
     read_concurrency: Option<usize>,
 
+    /// How often to store what was captured so far, for the case that this run comes to no end; see
+    /// `snapshots --interrupted`
+    #[arg(long, value_name = "DURATION", value_parser = interval, default_value = "5m")]
+    pub(crate) save_interval: Duration,
+
     /// How hard to compress: level 3 of zstd, or with `fastest` 1, with `better` 7, with `max` 19;
     /// with `off` only names and attributes are compressed [default: auto] [env: PARADOS_COMPRESSION]
     #[arg(long, value_enum, value_name = "MODE")]
@@ -70,6 +77,16 @@ pub(crate) struct BackupFlags {
     /// [default: that of the repository] [env: PARADOS_PACK_SIZE]
     #[arg(long, value_name = "SIZE", value_parser = parse_pack_size)]
     pack_size: Option<u64>,
+}
+
+/// A time that is not over at once.
+fn interval(text: &str) -> Result<Duration, String> {
+    let refuse = || format!("{text:?} is no time of a second or more, as `5m`");
+    let parsed: jiff::SignedDuration = text.parse().map_err(|_| refuse())?;
+    Duration::try_from(parsed)
+        .ok()
+        .filter(|parsed| *parsed >= Duration::from_secs(1))
+        .ok_or_else(refuse)
 }
 
 /// How hard to compress. What does not shrink is stored as it is in any case.
@@ -241,6 +258,16 @@ mod tests {
         let ctime = Comparison { ignore_inode: false, ignore_ctime: true };
         assert_eq!(comparison(&["--ignore-ctime"]), ctime);
         assert_eq!(comparison(&["--ignore-inode"]), Comparison { ignore_inode: true, ..ctime });
+    }
+
+    #[test]
+    fn intervals_are_read() {
+        for (text, seconds) in [("5m", 300), ("1s", 1), ("90 seconds", 90), ("1h30m", 5400)] {
+            assert_eq!(interval(text), Ok(Duration::from_secs(seconds)), "{text}");
+        }
+        for bad in ["", "5", "0s", "-5m", "soon"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

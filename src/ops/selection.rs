@@ -6,20 +6,28 @@ use crate::repo::Repository;
 use crate::repo::select::Selector;
 use crate::repo::snapshots::{Committed, Snapshots};
 
-/// The snapshot that is meant. What may make `latest` another one than it should be is a problem.
+/// The snapshot that is meant; one that is interrupted by its id only. What may make `latest` another one than it should be is a problem.
 ///
 /// # Errors
 /// When there is none, or more than one.
 pub fn select(repository: &Repository, selector: &Selector, run: &Run<'_>) -> Result<Committed> {
-    let snapshots = Snapshots::read(repository)?.as_of(run.clock.now());
+    let mut snapshots = Snapshots::read(repository)?.as_of(run.clock.now());
     let selected = snapshots.select(selector).cloned();
     let is_latest = selector.is_latest();
     let ahead = snapshots.ahead_problem(&selector.filter).filter(|_| is_latest);
     let may_miss_latest = is_latest && snapshots.may_miss_latest();
     // Told first: it may be why there is no such snapshot, or why `latest` is an older one.
-    run.problems.extend(snapshots.problems);
+    run.problems.extend(std::mem::take(&mut snapshots.problems));
     run.problems.extend(ahead);
-    let committed = selected?;
+    let committed = match selected {
+        Err(error) if error.kind == ErrorKind::NotFound && !is_latest => {
+            let interrupted = snapshots.interrupted(repository)?;
+            let found = interrupted.resolve(&selector.word).cloned();
+            run.problems.extend(interrupted.problems);
+            found.map_err(|_| error)?
+        }
+        selected => selected?,
+    };
     if may_miss_latest {
         run.problems.push(maybe_older(&selector.word, &committed));
     }

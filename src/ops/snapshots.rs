@@ -20,6 +20,8 @@ pub struct Options {
     pub newest: Option<usize>,
     /// What snapshots of one group have in common.
     pub group_by: GroupBy,
+    /// Instead of those that are committed, what backups have captured so far that came to no end.
+    pub interrupted: bool,
 }
 
 /// What was found.
@@ -39,7 +41,11 @@ pub struct Report {
 /// When they cannot be listed, or one that was named does not exist; one that cannot be read is a
 /// problem.
 pub fn snapshots(repository: &Repository, options: &Options, run: &Run<'_>) -> Result<Report> {
-    let found = Snapshots::read(repository)?.as_of(run.clock.now());
+    let mut found = Snapshots::read(repository)?;
+    if options.interrupted {
+        found = found.interrupted(repository)?;
+    }
+    let found = found.as_of(run.clock.now());
     let ahead: HashSet<SessionId> = found.ahead().iter().map(|c| c.id).collect();
     let chosen = choose(&found, &options.words, &options.filter);
     let counts_back = options.newest.is_some()

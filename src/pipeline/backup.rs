@@ -1,9 +1,11 @@
 //! The diagram as code: from sources to stored packs and their segments.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
@@ -12,21 +14,23 @@ use super::budget::Budget;
 use super::count::Count;
 use super::dedup::Dedup;
 use super::failure::Failure;
-use super::flow::{Event, FrameMessage, Outcome};
+use super::flow::{Event, FrameMessage, NumberedPack, Outcome, Receipt};
 use super::memory::MemoryPlan;
+use super::pack::Packing;
 use super::read::Reading;
 use super::scan::{LastRun, Scanner};
 use super::seal::Sealer;
+use super::segments::Indexing;
 use super::workers::Workers;
-use super::{pack, put, read, scan, segments, stream};
+use super::{put, read, scan, stream};
 use crate::base::simulated::is_simulated;
 use crate::base::{Cancel, Clock, Error, ErrorKind, PackId, Problems, Progress, Result, SegmentId};
 use crate::chunk::Chunker;
 use crate::format::entry::TreeRef;
+use crate::format::snapshot::Snapshot;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
-use crate::repo::session::{Pack, Session, Stored};
-use crate::seal::pack::FinishedPack;
+use crate::repo::session::{Session, Stored};
 use crate::source::{Describer, Exclusion, Roots, Selector, Stream};
 
 /// Threads that scan: one waits for the disk while the other compares.
@@ -43,6 +47,14 @@ pub enum Sources<'a> {
     Trees(&'a Roots),
     /// One stream, with the encoded entry that it had in the parent.
     Stream(&'a Stream, Option<&'a [u8]>),
+}
+
+/// Stores what is captured so far now and then, which is what is left if a run does not come to its end.
+pub struct Saving<'a> {
+    /// How often, while there is something new.
+    pub interval: Duration,
+    /// The snapshot of a tree that is captured in part.
+    pub snapshot: &'a (dyn Fn(TreeRef) -> Snapshot + Sync),
 }
 
 /// One run over one component.
@@ -71,6 +83,8 @@ pub struct Backup<'a> {
     pub counts_first: bool,
     /// Epoch of the rows of this run.
     pub next_epoch: u64,
+    /// What is stored before the end, of directory trees.
+    pub saving: Option<Saving<'a>>,
     /// How much memory to use.
     pub plan: MemoryPlan,
     /// Length of full packs in bytes.
@@ -150,6 +164,7 @@ pub fn backup(job: &Backup<'_>) -> Result<BackupResult> {
         failure: &failure,
         cancel: job.cancel,
         clock: job.clock,
+        proof: job.last_run.proof,
     };
     let stages = Stages { job, failure: &failure, dedup: &dedup, sealer: &sealer };
     let (tree, outcome) = match is_simulated() {
@@ -190,18 +205,21 @@ impl Stages<'_> {
             }
             let (pack_in, packs) = bounded(job.plan.packs_in_flight.saturating_sub(job.put_count));
             let (receipt_in, receipts) = bounded(job.put_count);
-            threads.spawn(move || self.pack(&frames, &pack_in));
+            let packing = self.packing(pack_in, receipt_in.clone());
+            threads.spawn(move || packing.run(&frames));
             for _ in 0..job.put_count {
                 let (packs, receipt_in) = (packs.clone(), receipt_in.clone());
                 threads.spawn(move || {
-                    put::stage(job.session, job.progress, failure, &packs, &receipt_in);
+                    put::stage(job.session, job.progress, failure, packs.iter(), &receipt_in);
                 });
             }
             drop((packs, receipt_in));
-            let segments = threads.spawn(move || self.index(&receipts));
+            let segments = threads.spawn(move || self.indexing().run(&receipts));
             // A panic goes on only after the stages behind have been told that no more will come.
             let walked = catch_unwind(AssertUnwindSafe(|| {
-                rayon::in_place_scope(|scope| self.walk(scanner, reading, Workers::Pool(scope)))
+                rayon::in_place_scope(|scope| {
+                    self.walk(scanner, reading, Workers::Pool(scope), None)
+                })
             }));
             is_walked.store(true, Ordering::Relaxed);
             // What was sealed before a cancellation is still stored.
@@ -221,17 +239,25 @@ impl Stages<'_> {
         reading: &'s Reading<'s>,
     ) -> Walked {
         let Self { job, failure, sealer, .. } = *self;
-        let tree = self.walk(scanner, reading, Workers::Same);
+        let (pack_in, packs) = unbounded();
+        let (receipt_in, receipts) = unbounded();
+        let packing = RefCell::new(self.packing(pack_in, receipt_in.clone()));
+        let indexing = RefCell::new(self.indexing());
+        let store = || {
+            for message in frames.try_iter() {
+                if packing.borrow_mut().take(message).is_break() {
+                    break;
+                }
+            }
+            put::stage(job.session, job.progress, failure, packs.try_iter(), &receipt_in);
+            receipts.try_iter().for_each(|receipt| indexing.borrow_mut().take(receipt));
+        };
+        let tree = self.walk(scanner, reading, Workers::Same, Some(&store));
         if let Err(error) = sealer.finish() {
             failure.raise(error);
         }
-        let (pack_in, packs) = unbounded();
-        let (receipt_in, receipts) = unbounded();
-        self.pack(&frames, &pack_in);
-        drop(pack_in);
-        put::stage(job.session, job.progress, failure, &packs, &receipt_in);
-        drop(receipt_in);
-        (tree, self.index(&receipts))
+        store();
+        (tree, indexing.into_inner().finish())
     }
 
     fn walk<'s>(
@@ -239,25 +265,26 @@ impl Stages<'_> {
         scanner: &'s Scanner<'s>,
         reading: &'s Reading<'s>,
         workers: Workers<'_, 's>,
+        store: Option<&dyn Fn()>,
     ) -> Result<Option<TreeRef>> {
         let job = self.job;
         match job.sources {
-            Sources::Trees(roots) => trees(job, roots, scanner, reading, workers),
+            Sources::Trees(roots) => trees(job, roots, scanner, reading, workers, store),
             Sources::Stream(source, before) => {
                 stream::capture(reading, workers, job.repository.keyring(), source, before)
             }
         }
     }
 
-    fn pack(&self, frames: &Receiver<FrameMessage>, packs: &Sender<FinishedPack>) {
+    fn packing(&self, packs: Sender<NumberedPack>, receipts: Sender<Receipt>) -> Packing<'_> {
         let job = self.job;
-        pack::stage(job.session, job.pack_len, &job.plan, self.failure, frames, packs);
+        Packing::new(job.session, job.pack_len, &job.plan, self.failure, packs, receipts)
     }
 
-    fn index(&self, receipts: &Receiver<Stored<Pack>>) -> Outcome {
+    fn indexing(&self) -> Indexing<'_> {
         let job = self.job;
         let index = job.is_kept.then_some((job.chunks, self.dedup));
-        segments::stage(job.session, index, job.progress, self.failure, receipts)
+        Indexing::new(job.session, index, job.progress, self.failure)
     }
 }
 
@@ -276,14 +303,16 @@ fn trees<'s>(
     scanner: &'s Scanner<'s>,
     reading: &'s Reading<'s>,
     workers: Workers<'_, 's>,
+    store: Option<&dyn Fn()>,
 ) -> Result<Option<TreeRef>> {
     // One answer for each name of the windows under way at most. A bound would let helpers wait
     // for the assembler while it waits for room for a job.
     let (event_in, events) = unbounded();
     let assemble = |scans, jobs, helper| {
-        let queues = Queues { scans, jobs, events, helper };
+        let queues = Queues { scans, jobs, events, helper, store };
         let Reading { sealer, failure, cancel, .. } = reading;
         Assembler::new(scanner, sealer, job.progress, failure, cancel, queues, job.next_epoch)
+            .saving(job.saving.as_ref())
             .run(roots)
     };
     if matches!(workers, Workers::Same) {

@@ -106,6 +106,27 @@ impl<'s> Blocks<'s> {
         Ok(read)
     }
 
+    /// Goes on at `offset`, behind what `sealed` lists.
+    pub(super) fn start_behind(&mut self, sealed: Listed, offset: u64) {
+        debug_assert!(self.offset == 0, "nothing was read");
+        self.sealed.listed = sealed;
+        self.offset = offset;
+    }
+
+    /// The chunk list of the first blocks, with the number of bytes in it; of all chunks that were split off
+    /// if so asked, else of those that are sealed. Nothing when there are none.
+    ///
+    /// # Errors
+    /// When some content could not be sealed.
+    pub(super) fn so_far(&mut self, all: bool) -> Result<Option<(ChunkList, u64)>> {
+        let sealer = self.reading.sealer;
+        if all {
+            self.sealed.wait(sealer)?;
+        }
+        let Listed { list, len } = self.sealed.listed.clone();
+        Ok(list.finish(&mut |raw| sealer.metadata(raw))?.map(|list| (list, len)))
+    }
+
     /// The chunk list of all blocks; absent when there were none.
     ///
     /// # Errors
@@ -119,7 +140,25 @@ impl<'s> Blocks<'s> {
 #[derive(Default)]
 struct InOrder {
     waiting: VecDeque<Receiver<Result<Vec<Piece>>>>,
-    list: ListBuilder,
+    listed: Listed,
+}
+
+/// The list of the first chunks of an entry, and the sum of their lengths.
+#[derive(Clone, Default)]
+pub(super) struct Listed {
+    pub(super) list: ListBuilder,
+    pub(super) len: u64,
+}
+
+impl Listed {
+    /// Adds the next chunk.
+    ///
+    /// # Errors
+    /// When a page of the list could not be sealed.
+    pub(super) fn push(&mut self, piece: Piece, sealer: &Sealer<'_>) -> Result<()> {
+        self.len += piece.len;
+        self.list.push(piece, &mut |raw| sealer.metadata(raw))
+    }
 }
 
 impl InOrder {
@@ -133,15 +172,20 @@ impl InOrder {
     }
 
     fn finish(mut self, sealer: &Sealer<'_>) -> Result<Option<ChunkList>> {
+        self.wait(sealer)?;
+        self.listed.list.finish(&mut |raw| sealer.metadata(raw))
+    }
+
+    /// Waits until all is sealed that was read.
+    fn wait(&mut self, sealer: &Sealer<'_>) -> Result<()> {
         while let Some(answer) = self.waiting.pop_front() {
             let pieces = answer.recv().map_err(|_| ending())?;
             self.push(pieces?, sealer)?;
         }
-        self.list.finish(&mut |raw| sealer.metadata(raw))
+        Ok(())
     }
 
     fn push(&mut self, pieces: Vec<Piece>, sealer: &Sealer<'_>) -> Result<()> {
-        let mut put = |raw| sealer.metadata(raw);
-        pieces.into_iter().try_for_each(|piece| self.list.push(piece, &mut put))
+        pieces.into_iter().try_for_each(|piece| self.listed.push(piece, sealer))
     }
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use super::rows::RowChild;
 use crate::base::SegmentId;
 use crate::format::entry::Entry;
-use crate::repo::session::Stored;
+use crate::format::snapshot::Snapshot;
+use crate::repo::session::{Pack, Stored};
 use crate::repo::tree::EncodedEntry;
 use crate::seal::frame::SealedFrame;
+use crate::seal::pack::FinishedPack;
 use crate::source::{Child, Directory, Listing, Settled, Signature};
 
 /// Number of a directory that is being assembled.
@@ -130,6 +132,18 @@ pub struct FileToRead {
     pub before: Option<Box<RowChild>>,
 }
 
+impl FileToRead {
+    /// The encoded entry that it had in the parent.
+    pub fn entry_before(&self) -> Option<&[u8]> {
+        self.before.as_ref().filter(|row| !row.is_part).map(|row| &row.entry[..])
+    }
+
+    /// What a run that was interrupted has read of it, if that is stored and still right.
+    pub fn part(&self) -> Option<&RowChild> {
+        self.before.as_deref().filter(|row| row.is_part)
+    }
+}
+
 /// Files to read: many small neighbors, or a large one.
 pub type ReadJob = Vec<FileToRead>;
 
@@ -149,6 +163,8 @@ pub enum Event {
     Scan(ScanReply),
     /// Files were read; none for one that could not be.
     Files(Vec<(Place, Option<Finished>)>),
+    /// The first part of a file was read, and reading goes on.
+    Part(Place, Finished),
     /// A helper panicked; what it was asked will not be answered.
     Broken,
 }
@@ -170,8 +186,22 @@ impl Drop for Watch {
 pub enum FrameMessage {
     /// A frame for a pack.
     Frame(SealedFrame),
+    /// What is captured so far. All that it needs was sent before.
+    SoFar(Box<Snapshot>),
     /// No more will come.
     End,
+}
+
+/// A pack to store, with its number among those of the run.
+pub type NumberedPack = (u64, FinishedPack);
+
+/// What the segment stage hears.
+#[derive(Debug)]
+pub enum Receipt {
+    /// A pack with this number is stored.
+    Pack(u64, Stored<Pack>),
+    /// What is captured so far. All that it needs is in packs with smaller numbers than this one.
+    SoFar(u64, Box<Snapshot>),
 }
 
 /// What storing came to.

@@ -47,6 +47,6 @@ pub mod segments;
 mod stream;
 mod workers;
 
-pub use backup::{Backup, BackupResult, Sources, backup};
+pub use backup::{Backup, BackupResult, Saving, Sources, backup};
 pub use memory::{MemoryPlan, RestorePlan};
 pub use segments::SEGMENT_CHUNK_COUNT;

@@ -93,5 +93,6 @@ fn row_child(entry: &Entry) -> RowChild {
         settled: Settled::Nothing,
         content_bytes,
         entry: bytes,
+        is_part: false,
     }
 }

@@ -4,11 +4,13 @@
 //! killed may have noted files whose chunks never reached the repository, and where packs are damaged or
 //! gone, so may be what a snapshot needs.
 
+use super::blocks::Listed;
 use super::rows::RowChild;
+use super::seal::Sealer;
 use crate::base::{ChunkId, Result};
 use crate::format::entry::Entry;
 use crate::format::list::ChunkList;
-use crate::repo::list::read_page;
+use crate::repo::list::{for_each_chunk, read_page};
 use crate::repo::reader::Reader;
 
 /// Chunks that are asked for at a time.
@@ -28,6 +30,16 @@ impl<'a> Proof<'a> {
     pub(super) fn is_stored(&self, row: &RowChild) -> bool {
         let Ok(entry) = Entry::decode(&row.entry) else { return false };
         entry.content.is_none_or(|list| self.has_all(&list).unwrap_or(false))
+    }
+
+    /// Builds a list anew, so that it can go on. Its pages are sealed where they are not stored.
+    ///
+    /// # Errors
+    /// Names the page that cannot be read.
+    pub(super) fn rebuild(&self, list: &ChunkList, sealer: &Sealer<'_>) -> Result<Listed> {
+        let mut listed = Listed::default();
+        for_each_chunk(&self.0, list, &mut |piece| listed.push(piece, sealer))?;
+        Ok(listed)
     }
 
     fn has_all(&self, list: &ChunkList) -> Result<bool> {

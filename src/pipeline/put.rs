@@ -1,21 +1,21 @@
 //! Stores finished packs.
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::Sender;
 
 use super::failure::Failure;
+use super::flow::{NumberedPack, Receipt};
 use crate::base::Progress;
-use crate::repo::session::{Pack, Session, Stored};
-use crate::seal::pack::FinishedPack;
+use crate::repo::session::Session;
 
-/// Runs until every sender of packs is gone.
+/// Stores each pack that comes; what comes after a failure is dropped.
 pub(super) fn stage(
     session: &Session<'_>,
     progress: &Progress,
     failure: &Failure,
-    packs: &Receiver<FinishedPack>,
-    stored: &Sender<Stored<Pack>>,
+    packs: impl Iterator<Item = NumberedPack>,
+    stored: &Sender<Receipt>,
 ) {
-    for pack in packs {
+    for (number, pack) in packs {
         if failure.is_raised() {
             continue;
         }
@@ -24,6 +24,7 @@ pub(super) fn stage(
                 progress.stored_packs.add(1);
                 progress.stored_bytes.add(receipt.get().len);
                 // The segment stage ends only when this one has.
+                let receipt = Receipt::Pack(number, receipt);
                 stored.send(receipt).expect("receipts are taken until the last one");
             }
             Err(error) => failure.raise(error),

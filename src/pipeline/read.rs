@@ -1,6 +1,7 @@
 //! Reads files and splits them, handing their content to rayon for the rest.
 
 use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
@@ -9,7 +10,9 @@ use super::budget::Budget;
 use super::content::{Content, Fault, fill, judge, read_content};
 use super::failure::Failure;
 use super::flow::{Event, FileToRead, Finished, Pieces, Place, ReadJob, Watch};
+use super::proof::Proof;
 use super::recognize;
+use super::rows::RowChild;
 use super::seal::Sealer;
 use super::workers::Workers;
 use crate::base::{Cancel, Clock, Error, Problems, Progress, Result, Timestamp};
@@ -23,6 +26,11 @@ use crate::source::{Comparison, Describer, Layout, OpenFile, Settled, Signature}
 
 /// Files up to this length are read whole, several together; longer ones block by block.
 pub const SMALL_LEN_MAX: u64 = 1 << 20;
+/// Bytes of a file after which the part that was read is noted: what an interrupted run has to read again
+/// at most.
+const PART_LEN: u64 = 1 << 30;
+/// Time after which it is noted in any case.
+const PART_INTERVAL: Duration = Duration::from_secs(60);
 /// Times that a small file is read which changes meanwhile: most writers are done at once.
 const ATTEMPT_COUNT_MAX: usize = 2;
 
@@ -48,6 +56,8 @@ pub struct Reading<'a> {
     pub cancel: &'a Cancel,
     /// For times that are not settled yet.
     pub clock: &'a dyn Clock,
+    /// Reads the lists of files that an interrupted run has read in part.
+    pub proof: Option<&'a Proof<'a>>,
 }
 
 /// Runs until every sender of jobs is gone; answers each job once.
@@ -84,7 +94,7 @@ pub(super) fn answer<'s>(
     if is_large {
         let file = job.pop().expect("there is one");
         let place = file.place;
-        let finished = reading.large(workers, file);
+        let finished = reading.large(workers, file, events);
         done.push((place, finished));
         let _sent = events.send(Event::Files(done));
     } else {
@@ -135,7 +145,7 @@ impl<'s> Reading<'s> {
 
     /// Describes a file anew and takes its content over, unless that must be read.
     fn describe_again(&self, file: &FileToRead) -> Option<Finished> {
-        let row = file.before.as_ref()?;
+        let row = file.before.as_ref().filter(|row| !row.is_part)?;
         let is_same = |now: &Signature| self.comparison.is_same(&row.signature, row.settled, now);
         if !is_same(&file.child.signature) {
             return None;
@@ -210,8 +220,10 @@ impl<'s> Reading<'s> {
         if grown.is_empty() {
             return;
         }
-        let mut files: Vec<_> =
-            grown.into_iter().map(|file| (file.place, self.large(workers, file))).collect();
+        let mut files: Vec<_> = grown
+            .into_iter()
+            .map(|file| (file.place, self.large(workers, file, &events)))
+            .collect();
         if let Ok(Event::Files(others)) = rest.recv() {
             files.extend(others);
         }
@@ -287,12 +299,17 @@ impl<'s> Reading<'s> {
         }
         let encoded = EncodedEntry::new(&entry);
         self.progress.bytes_done.add(encoded.content_bytes);
-        self.count_file(file.before.as_ref().map(|row| &row.entry[..]), &encoded);
+        self.count_file(file.entry_before(), &encoded);
         Some(Finished { entry: encoded, signature, settled })
     }
 
     /// Reads a large file block by block; workers seal while it reads on.
-    fn large(&'s self, workers: Workers<'_, 's>, file: FileToRead) -> Option<Finished> {
+    fn large(
+        &'s self,
+        workers: Workers<'_, 's>,
+        file: FileToRead,
+        events: &Sender<Event>,
+    ) -> Option<Finished> {
         let started = self.clock.now();
         let open = self.open(&file)?;
         self.progress.set_current(open.path_bytes());
@@ -304,13 +321,34 @@ impl<'s> Reading<'s> {
         record(&splitter, &mut entry);
         let mut blocks = Blocks::new(self, Some(splitter));
         let mut short = None;
-        let mut data_bytes = 0;
+        let mut data_bytes =
+            file.part().map_or(0, |row| self.go_on(row, &open, &layout, &mut blocks));
+        let start = blocks.offset();
+        let mut noted = (start, Instant::now());
+        let note = |blocks: &mut Blocks<'s>, entry: &Entry, layout: &Layout, all| {
+            let signature = open.child().signature;
+            let settled = settled(&signature, started, is_described);
+            let part = self.or_fail(part_of(entry, layout, blocks, all))?;
+            let finished = |entry| Finished { entry, signature, settled };
+            part.map(|entry| events.send(Event::Part(file.place, finished(entry))).is_ok())
+        };
         'ranges: for range in layout.clone().data_ranges() {
             let end = range.offset + range.len;
-            blocks.skip_to(range.offset);
+            if end <= start {
+                continue;
+            }
+            blocks.skip_to(range.offset.max(start));
             while blocks.offset() < end {
-                if self.failure.is_raised() || self.cancel.is_raised() {
+                if self.failure.is_raised() {
                     return None;
+                }
+                if self.cancel.is_raised() {
+                    note(&mut blocks, &entry, &layout, true);
+                    return None;
+                }
+                if blocks.offset() - noted.0 >= PART_LEN || noted.1.elapsed() >= PART_INTERVAL {
+                    noted = (blocks.offset(), Instant::now());
+                    note(&mut blocks, &entry, &layout, false);
                 }
                 let offset = blocks.offset();
                 let len = (blocks.next_len() as u64).min(end - offset) as usize;
@@ -335,8 +373,34 @@ impl<'s> Reading<'s> {
         let encoded = EncodedEntry::new(&entry);
         // Holes are done as well.
         self.progress.bytes_done.add(encoded.content_bytes.saturating_sub(data_bytes));
-        self.count_file(file.before.as_ref().map(|row| &row.entry[..]), &encoded);
+        self.count_file(file.entry_before(), &encoded);
         Some(Finished { entry: encoded, signature, settled })
+    }
+
+    /// Takes over what an interrupted run has read of a file, if it is still that file; says how many bytes
+    /// of data that is.
+    fn go_on(
+        &self,
+        row: &RowChild,
+        open: &OpenFile,
+        layout: &Layout,
+        blocks: &mut Blocks<'_>,
+    ) -> u64 {
+        let now = &open.child().signature;
+        let is_same = self.comparison.is_same(&row.signature, row.settled, now);
+        let Ok(known) = Entry::decode(&row.entry) else { return 0 };
+        let (Some(size), Some(content)) = (known.size, &known.content) else { return 0 };
+        let mut covered = layout.clone();
+        covered.truncate(size);
+        if !is_same || known.holes.unwrap_or_default() != covered.holes {
+            return 0;
+        }
+        let Some(Ok(list)) = self.proof.map(|proof| proof.rebuild(content, self.sealer)) else {
+            return 0;
+        };
+        blocks.start_behind(list, size);
+        self.progress.bytes_done.add(covered.data_bytes());
+        covered.data_bytes()
     }
 
     /// Ends the run with the error, if there is one.
@@ -384,6 +448,23 @@ fn settled(signature: &Signature, started: Timestamp, is_sound: bool) -> Settled
 pub(super) fn record(splitter: &Splitter, entry: &mut Entry) {
     let profile = splitter.profile();
     entry.profile = (profile != Profile::General).then_some(profile as u8);
+}
+
+/// The entry of the part of a file that is sealed, or of `all` that was read and ends with a chunk.
+fn part_of(
+    entry: &Entry,
+    layout: &Layout,
+    blocks: &mut Blocks<'_>,
+    all: bool,
+) -> Result<Option<EncodedEntry>> {
+    let Some((content, len)) = blocks.so_far(all)? else { return Ok(None) };
+    let mut layout = layout.clone();
+    layout.truncate(layout.end_of(len));
+    let mut entry = entry.clone();
+    entry.set_flag(flags::INCONSISTENT);
+    set_layout(&mut entry, layout);
+    entry.content = Some(content);
+    Ok(Some(EncodedEntry::new(&entry)))
 }
 
 fn set_layout(entry: &mut Entry, layout: Layout) {

@@ -20,7 +20,12 @@ pub struct RowChild {
     pub content_bytes: u64,
     /// Its encoded entry.
     pub entry: Vec<u8>,
+    /// Whether it is only the first part of a file, up to the size that the entry has.
+    pub is_part: bool,
 }
+
+/// Stands beside what the times of a file prove.
+const PART: u8 = 0x80;
 
 /// What an earlier run knew of a window.
 #[derive(Clone, Debug, Default)]
@@ -31,6 +36,8 @@ pub struct Row {
     pub is_proven: bool,
     /// Whether the row may be kept where it is still right.
     pub is_kept: bool,
+    /// What a run since then has read that was interrupted, in the order of names. Nothing of it is certain.
+    pub begun: Vec<RowChild>,
 }
 
 impl RowChild {
@@ -61,7 +68,7 @@ pub fn encode(children: &[RowChild]) -> Vec<u8> {
     bytes.extend_from_slice(&(children.len() as u32).to_le_bytes());
     for child in children {
         bytes.extend_from_slice(&child.signature.encode());
-        bytes.push(child.settled as u8);
+        bytes.push(child.settled as u8 | if child.is_part { PART } else { 0 });
         bytes.extend_from_slice(&child.content_bytes.to_le_bytes());
         bytes.extend_from_slice(&(child.name.len() as u16).to_le_bytes());
         bytes.extend_from_slice(&child.name);
@@ -82,13 +89,14 @@ fn try_decode(bytes: &[u8]) -> Result<Vec<RowChild>, DecodeError> {
     let mut children = Vec::new();
     for _ in 0..count {
         let signature = Signature::decode(&mut cursor)?;
-        let settled = Settled::from_u8(cursor.u8()?);
+        let proof = cursor.u8()?;
+        let (settled, is_part) = (Settled::from_u8(proof & !PART), proof & PART != 0);
         let content_bytes = cursor.u64()?;
         let name_len = usize::from(cursor.u16()?);
         let name = cursor.take(name_len)?.to_vec();
         let entry_len = cursor.u32()? as usize;
         let entry = cursor.take(entry_len)?.to_vec();
-        children.push(RowChild { name, signature, settled, content_bytes, entry });
+        children.push(RowChild { name, signature, settled, content_bytes, entry, is_part });
     }
     cursor.finish()?;
     Ok(children)

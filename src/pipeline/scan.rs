@@ -33,8 +33,10 @@ pub struct LastRun<'a> {
     pub rows: &'a dyn Rows,
     /// Stands for host and sources.
     pub scope: [u8; 32],
-    /// Which rows may be taken over: those of the parent, and of runs since that were killed.
-    pub left: Vec<LeftRows>,
+    /// The rows that describe the parent.
+    pub parent: Option<LeftRows>,
+    /// Epochs of the rows of runs since then that were interrupted, the last one first.
+    pub begun: Vec<u64>,
     /// Asks for what rows say that are no proof.
     pub proof: Option<&'a Proof<'a>>,
     /// What the parent says itself, where no rows describe it.
@@ -46,12 +48,22 @@ pub struct LastRun<'a> {
 impl LastRun<'_> {
     /// The epoch of rows that may be kept where they are still right, instead of written anew.
     pub(super) fn kept_epoch(&self) -> Option<u64> {
-        let kept = self.left.iter().find(|left| left.is_kept(&self.scope));
-        kept.map(|left| left.epoch)
+        self.parent.filter(|rows| rows.is_kept(&self.scope)).map(|rows| rows.epoch)
+    }
+
+    fn read(
+        &self,
+        scope: &[u8; 32],
+        directory: &[u8],
+        first: &[u8],
+        epoch: u64,
+    ) -> Option<Vec<RowChild>> {
+        let key = rows::key(scope, directory, first);
+        self.rows.get(&[key], epoch).pop().flatten().and_then(|bytes| rows::decode(&bytes))
     }
 }
 
-/// Rows that one run has left.
+/// Rows that a run has left of which there is a snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeftRows {
     /// Stands for its host and sources.
@@ -63,6 +75,12 @@ pub struct LeftRows {
 }
 
 impl LeftRows {
+    /// The same, but each chunk must be asked for if `is_doubtful`.
+    #[must_use]
+    pub fn proven_unless(self, is_doubtful: bool) -> Self {
+        Self { is_proven: self.is_proven && !is_doubtful, ..self }
+    }
+
     fn is_kept(&self, scope: &[u8; 32]) -> bool {
         self.is_proven && self.scope == *scope
     }
@@ -173,7 +191,7 @@ impl Scanner<'_> {
         }
         let mut marks = if scan.problems.is_empty() { 0 } else { flags::INCOMPLETE };
         self.report(scan.problems);
-        let Row { children, is_proven, is_kept } = row;
+        let Row { children, is_proven, is_kept, begun } = row;
         let mut row_is_current = is_kept;
         let mut known = children.iter().peekable();
         let mut names = Vec::with_capacity(scan.children.len());
@@ -191,7 +209,14 @@ impl Scanner<'_> {
                 row_is_current = false;
             }
             let before = known.next_if(|row| row.name == child.name);
-            let scanned = self.classify(open, child, before, is_proven, started);
+            let mut scanned = self.classify(open, child, before, is_proven, started);
+            if let Some(Scanned::File(child, _)) = &scanned
+                && let Ok(place) = begun.binary_search_by(|row| row.name.cmp(&child.name))
+                && let Some(known) = self.known_since(open, child, &begun[place], started)
+            {
+                scanned = Some(known);
+                row_is_current = false;
+            }
             let is_taken_over = before.is_some()
                 && matches!(&scanned, Some(Scanned::Ready(f)) if f.settled > Settled::Nothing);
             let is_directory = matches!(scanned, Some(Scanned::Directory(_)));
@@ -274,6 +299,15 @@ impl Scanner<'_> {
             return Some(Scanned::Directory(child));
         }
         let signature = child.signature;
+        if let Some(row) = before.filter(|row| row.is_part) {
+            let is_right = child.kind == EntryKind::File
+                && self.last_run.comparison.is_same(&row.signature, row.settled, &signature)
+                && self.last_run.proof.is_some_and(|proof| proof.is_stored(row));
+            if !is_right {
+                return self.classify(open, child, None, is_proven, started);
+            }
+            return Some(Scanned::File(child, Some(Box::new(row.clone()))));
+        }
         let is_stored =
             |row: &RowChild| is_proven || self.last_run.proof.is_some_and(|p| p.is_stored(row));
         // Where something is ignored, content is taken over also after the file was opened.
@@ -308,6 +342,23 @@ impl Scanner<'_> {
         }
     }
 
+    /// A file of which a run that was interrupted has read all or the first part, after the one that `row`
+    /// is not of; nothing if it must be read as a whole.
+    fn known_since(
+        &self,
+        open: &Directory,
+        child: &Child,
+        row: &RowChild,
+        started: Timestamp,
+    ) -> Option<Scanned> {
+        let scanned = self.classify(open, child.clone(), Some(row), false, started)?;
+        match &scanned {
+            Scanned::Ready(_) => Some(scanned),
+            Scanned::File(_, Some(before)) if before.is_part => Some(scanned),
+            _ => None,
+        }
+    }
+
     /// What the last run knew of the files that a person named in a directory. It has no other row:
     /// what only leads to sources is not scanned.
     pub fn named_files(&self, passage: &Directory) -> Row {
@@ -328,8 +379,16 @@ impl Scanner<'_> {
         if self.selector.excludes_source(open, &child) {
             return None;
         }
-        let before = known.children.iter().find(|row| row.name == child.name);
-        self.classify(open, child, before, known.is_proven, self.clock.now())
+        let find = |rows: &'_ [RowChild]| rows.iter().find(|row| row.name == child.name).cloned();
+        let (before, begun) = (find(&known.children), find(&known.begun));
+        let started = self.clock.now();
+        let scanned = self.classify(open, child, before.as_ref(), known.is_proven, started);
+        if let (Some(Scanned::File(child, _)), Some(begun)) = (&scanned, begun)
+            && let Some(known) = self.known_since(open, child, &begun, started)
+        {
+            return Some(known);
+        }
+        scanned
     }
 
     fn take_over(&self, row: &RowChild, child: &Child) -> Option<EncodedEntry> {
@@ -342,17 +401,19 @@ impl Scanner<'_> {
     /// What is known of a directory, from the name `first` to `last`.
     fn row(&self, directory: &[u8], first: &[u8], last: Option<&[u8]>) -> Row {
         let last_run = self.last_run;
-        for left in &last_run.left {
-            let key = rows::key(&left.scope, directory, first);
-            let bytes = last_run.rows.get(&[key], left.epoch).pop().flatten();
-            if let Some(children) = bytes.and_then(|bytes| rows::decode(&bytes)) {
-                let is_kept = left.is_kept(&last_run.scope);
-                return Row { children, is_proven: left.is_proven, is_kept };
-            }
+        let mut of_begun = last_run.begun.iter();
+        let begun = of_begun
+            .find_map(|epoch| last_run.read(&last_run.scope, directory, first, *epoch))
+            .unwrap_or_default();
+        if let Some(parent) = &last_run.parent
+            && let Some(children) = last_run.read(&parent.scope, directory, first, parent.epoch)
+        {
+            let is_kept = parent.is_kept(&last_run.scope);
+            return Row { children, is_proven: parent.is_proven, is_kept, begun };
         }
-        let tree = last_run.tree.map(|tree| tree.window(directory, first, last));
         // They prove nothing of a file, so that none is taken over.
-        Row { children: tree.unwrap_or_default(), is_proven: true, is_kept: false }
+        let tree = last_run.tree.map(|tree| tree.window(directory, first, last));
+        Row { children: tree.unwrap_or_default(), is_proven: true, is_kept: false, begun }
     }
 
     fn report(&self, problems: Vec<Problem>) {
@@ -393,7 +454,8 @@ mod tests {
             last_run: &LastRun {
                 rows,
                 scope: [0; 32],
-                left: Vec::new(),
+                parent: None,
+                begun: Vec::new(),
                 proof: None,
                 tree: None,
                 comparison,

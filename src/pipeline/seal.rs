@@ -1,7 +1,7 @@
 //! Turns chunks into sealed frames: hash, dedup, group, compress, seal.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, RwLock};
 
 use crossbeam_channel::Sender;
 
@@ -12,6 +12,7 @@ use super::flow::{FrameMessage, Pieces};
 use crate::base::{ChunkId, Error, ErrorKind, Progress, Result};
 use crate::format::list::Piece;
 use crate::format::pack::{FrameChunk, FrameRecord};
+use crate::format::snapshot::Snapshot;
 use crate::format::{Codec, DecodeError, FrameKind};
 use crate::seal::frame::{self, SealedFrame};
 use crate::seal::keys::{Keyring, SessionKey};
@@ -24,6 +25,9 @@ const METADATA_LEVEL: i32 = 3;
 
 /// Of frames that cost much to open again one in so many is: a bad memory cell is met again and again.
 const COSTLY_TURNS: u64 = 4;
+
+/// Why a lock is never poisoned.
+const UNPOISONED: &str = "no thread panics while it holds the lock";
 
 /// Seals for one session. Shared by all workers.
 pub struct Sealer<'a> {
@@ -38,6 +42,8 @@ pub struct Sealer<'a> {
     checks: bool,
     costly_count: Turns,
     metadata: Mutex<OpenFrame>,
+    /// Held by many from the promise to store chunks until they are on their way.
+    promising: RwLock<()>,
 }
 
 #[derive(Default)]
@@ -68,6 +74,7 @@ impl<'a> Sealer<'a> {
             checks: true,
             costly_count: Turns::default(),
             metadata: Mutex::default(),
+            promising: RwLock::default(),
         }
     }
 
@@ -85,6 +92,7 @@ impl<'a> Sealer<'a> {
         let slices = || files.iter().flat_map(|f| f.cuts.iter().map(|cut| &f.raw[cut.clone()]));
         let ids: Vec<ChunkId> =
             slices().map(|raw| self.keyring.chunk_id(FrameKind::Data, raw)).collect();
+        let promising = self.promising.read().expect(UNPOISONED);
         let fresh = self.dedup.claim(&ids)?;
         let new: Vec<(ChunkId, &[u8])> = ids
             .iter()
@@ -94,6 +102,7 @@ impl<'a> Sealer<'a> {
             .map(|((id, raw), _)| (*id, raw))
             .collect();
         self.frames_of(&new)?;
+        drop(promising);
         let mut next = ids.into_iter();
         Ok(files
             .iter()
@@ -110,13 +119,14 @@ impl<'a> Sealer<'a> {
     /// When the index fails or the run is ending.
     pub fn metadata(&self, raw: Vec<u8>) -> Result<ChunkId> {
         let id = self.keyring.chunk_id(FrameKind::Metadata, &raw);
+        let _promising = self.promising.read().expect(UNPOISONED);
         if !self.dedup.claim(&[id])?[0] {
             return Ok(id);
         }
         self.progress.new_metadata_chunks.add(1);
         self.progress.new_metadata_bytes.add(raw.len() as u64);
         let full = {
-            let mut open = self.metadata.lock().expect("no thread panics while it holds the lock");
+            let mut open = self.metadata.lock().expect(UNPOISONED);
             let fits = open.raw.len() + raw.len() <= crate::format::RAW_LEN_MAX;
             let before = if fits { None } else { Some(std::mem::take(&mut *open)) };
             open.chunks.push(FrameChunk { id, len: raw.len() as u32 });
@@ -136,12 +146,25 @@ impl<'a> Sealer<'a> {
     /// # Errors
     /// When the run is ending.
     pub fn finish(&self) -> Result<()> {
-        let open = std::mem::take(
-            &mut *self.metadata.lock().expect("no thread panics while it holds the lock"),
-        );
-        let sealed = if open.chunks.is_empty() { Ok(()) } else { self.seal_metadata(open) };
+        let sealed = self.seal_open();
         let told = self.frames.send(FrameMessage::End).map_err(|_| ending());
         sealed.and(told)
+    }
+
+    /// Sends what is captured so far behind all that it needs: what anybody has promised is sealed first.
+    ///
+    /// # Errors
+    /// When the run is ending.
+    pub fn so_far(&self, snapshot: Box<Snapshot>) -> Result<()> {
+        let _nobody_promises = self.promising.write().expect(UNPOISONED);
+        self.seal_open()?;
+        self.send(FrameMessage::SoFar(snapshot))
+    }
+
+    /// Seals the metadata that is waiting for more.
+    fn seal_open(&self) -> Result<()> {
+        let open = std::mem::take(&mut *self.metadata.lock().expect(UNPOISONED));
+        if open.chunks.is_empty() { Ok(()) } else { self.seal_metadata(open) }
     }
 
     fn seal_metadata(&self, frame: OpenFrame) -> Result<()> {

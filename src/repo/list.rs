@@ -9,7 +9,7 @@ use crate::format::list::{ChunkList, INLINE_COUNT_MAX, LEVEL_MAX, Piece, ends_pa
 pub type PutMetadata<'a> = dyn FnMut(Vec<u8>) -> Result<ChunkId> + 'a;
 
 /// Gathers the chunks of one stream, storing full pages as it goes.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ListBuilder {
     levels: Vec<Vec<Piece>>,
 }

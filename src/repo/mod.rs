@@ -2,7 +2,8 @@
 //!
 //! `access` opens and creates, `chunks` knows where chunks are, `reader` brings them back, `ledger`
 //! remembers what was verified,
-//! `session` is the only way to add a snapshot, `snapshots` finds them again, `select` picks one,
+//! `session` is the only way to add a snapshot, `snapshots` finds them again, `interrupted` what came to no
+//! end, `select` picks one,
 //! `tombstones` forgets them.
 
 pub mod access;
@@ -10,6 +11,7 @@ pub mod adopt;
 pub mod chunks;
 pub mod examine;
 pub mod generations;
+pub mod interrupted;
 pub mod ledger;
 pub mod list;
 pub mod parallel;

@@ -19,13 +19,13 @@ const READ_COUNT_MAX: usize = 10;
 /// What snapshots and sessions there are, as a prune sees them.
 #[derive(Debug, Default)]
 pub struct Roots {
-    /// What is kept, with all it leads to: snapshots that are not forgotten, and roots of sessions
-    /// of which nothing was decided.
+    /// What is kept, with all it leads to: snapshots that are not forgotten, and the last root of each
+    /// session of which nothing was decided.
     pub live: Vec<(ObjectName, Snapshot)>,
     /// Snapshots that are forgotten and still there, with the time at which they were forgotten, by
     /// the clock of the place.
     pub forgotten: Vec<(ObjectName, Timestamp)>,
-    /// Roots of sessions that were decided: nobody needs them any more.
+    /// Roots of sessions that were decided or have a later one: nobody needs them any more.
     pub finished: Vec<ObjectName>,
     /// Sessions of which nothing was decided, with the time at which their last root was stored, by
     /// the clock of the place.
@@ -92,13 +92,14 @@ impl Roots {
             }
         }
         let mut last: HashMap<SessionId, Timestamp> = HashMap::new();
+        let (sessions, outdated) = sessions;
+        found.finished.extend(outdated);
         for (Listed { name, modified, .. }, id, root) in sessions {
             if decided.contains(&id) || tombed.contains(&id) {
                 found.finished.push(name);
                 continue;
             }
-            let time = last.entry(id).or_insert(modified);
-            *time = modified.max(*time);
+            last.insert(id, modified);
             found.live.push((name, root.snapshot));
         }
         found.undecided = last.into_iter().collect();
@@ -107,12 +108,14 @@ impl Roots {
     }
 }
 
-type Sessions = Vec<(Listed, SessionId, Root)>;
+/// The last root of each session, and the names of those before it.
+type Sessions = (Vec<(Listed, SessionId, Root)>, Vec<ObjectName>);
 type Decisions = Vec<(ObjectName, SessionId, Decision)>;
 
 fn read_sessions(repository: &Repository) -> Result<Sessions> {
     let mut listed = list(&**repository.backend(), ObjectKind::Session)?;
     listed.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let outdated = drop_outdated(&mut listed);
     let read = ask_all(&listed, &|object| -> Result<Option<Root>> {
         let sealed = match repository.backend().get(&object.name) {
             Ok(sealed) => sealed,
@@ -131,7 +134,22 @@ fn read_sessions(repository: &Repository) -> Result<Sessions> {
             sessions.push((object, id, root));
         }
     }
-    Ok(sessions)
+    Ok((sessions, outdated))
+}
+
+/// Takes out the roots of which there is a later one of the same session, which has all that they have.
+fn drop_outdated(listed: &mut Vec<Listed>) -> Vec<ObjectName> {
+    let parse = |object: &Listed| match object.name.parsed() {
+        Parsed::Session(id, number) => Some((id, number)),
+        _ => None,
+    };
+    let mut last: HashMap<SessionId, u32> = HashMap::new();
+    for (id, number) in listed.iter().filter_map(parse) {
+        let known = last.entry(id).or_default();
+        *known = number.max(*known);
+    }
+    let is_outdated = |object: &mut Listed| parse(object).is_some_and(|(id, n)| n < last[&id]);
+    listed.extract_if(.., is_outdated).map(|object| object.name).collect()
 }
 
 /// What became of sessions, and those of which it is listed and was not found.

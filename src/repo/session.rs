@@ -251,12 +251,31 @@ impl<'a> Session<'a> {
     ) -> Result<Stored<Root>> {
         snapshot.segments = segments.iter().map(|segment| segment.0).collect();
         let root = snapshot::Root { is_final: true, snapshot };
-        let number = self.root_number.fetch_add(1, Ordering::Relaxed);
-        let name = ObjectName::session(self.id, number);
         if keeps(Rule::PendingRoot) {
-            self.create(&name, &self.repository.seal(&name, &root.encode()))?;
+            self.create_root(&root)?;
         }
         Ok(Stored(Root { snapshot: root.snapshot }))
+    }
+
+    /// Stores what is captured so far, in the segments of this session and before: it can be listed and
+    /// restored if nothing comes after it. Nobody looks again whether a prune has endangered what it
+    /// needs, so that it is never committed.
+    ///
+    /// # Errors
+    /// Names the root.
+    pub fn put_interrupted(
+        &self,
+        mut snapshot: Snapshot,
+        segments: &[Stored<SegmentId>],
+    ) -> Result<()> {
+        snapshot.segments = segments.iter().map(|segment| segment.0).collect();
+        self.create_root(&snapshot::Root { is_final: false, snapshot })
+    }
+
+    fn create_root(&self, root: &snapshot::Root) -> Result<()> {
+        let number = self.root_number.fetch_add(1, Ordering::Relaxed);
+        let name = ObjectName::session(self.id, number);
+        self.create(&name, &self.repository.seal(&name, &root.encode()))
     }
 
     /// Looks at the generations again, after the root is visible to every prune that begins now.

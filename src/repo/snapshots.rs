@@ -19,7 +19,8 @@ use crate::format::{ObjectKind, ObjectName};
 /// dated in the future.
 const CLOCK_AHEAD_MAX: i64 = 300;
 
-/// A committed snapshot with the id that names it.
+/// A committed snapshot with the id that names it, or what a session has captured so far where
+/// [`Snapshots::interrupted`] was asked for.
 #[derive(Clone, Debug)]
 pub struct Committed {
     /// The session that it decided.

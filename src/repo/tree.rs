@@ -60,7 +60,7 @@ impl EncodedEntry {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Level {
     first: Vec<u8>,
     body: Vec<u8>,
@@ -70,7 +70,7 @@ struct Level {
 }
 
 /// Gathers the entries of one directory in the order of their names, storing full nodes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TreeBuilder<'a> {
     keyring: &'a Keyring,
     levels: Vec<Level>,

@@ -36,6 +36,18 @@ impl Layout {
         self.size - self.holes.iter().map(|hole| hole.len).sum::<u64>()
     }
 
+    /// Where so many bytes of data end: right behind the last of them, before a hole that follows.
+    pub fn end_of(&self, data_bytes: u64) -> u64 {
+        let mut left = data_bytes;
+        for range in self.data_ranges() {
+            if left <= range.len {
+                return range.offset + left;
+            }
+            left -= range.len;
+        }
+        self.size
+    }
+
     /// Ends the file at `size`, for one that shrank while it was read.
     pub fn truncate(&mut self, size: u64) {
         self.size = self.size.min(size);
@@ -73,6 +85,17 @@ mod tests {
         layout.add_hole(9 * k, 10 * k);
         assert_eq!(data(&layout), [(k, 8 * k)]);
         assert_eq!(layout.data_bytes(), 8 * k);
+    }
+
+    #[test]
+    fn data_of_any_length_has_an_end() {
+        let k = HOLE_LEN_MIN;
+        assert_eq!([1, 7, 9].map(|len| Layout::dense(7).end_of(len)), [1, 7, 7]);
+        let mut layout = Layout::dense(10 * k);
+        layout.add_hole(0, k);
+        layout.add_hole(3 * k, 4 * k);
+        let ends = [1, 2 * k, 2 * k + 1, 8 * k].map(|len| layout.end_of(len));
+        assert_eq!(ends, [k + 1, 3 * k, 4 * k + 1, 10 * k]);
     }
 
     #[test]

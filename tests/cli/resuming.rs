@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -122,6 +123,103 @@ fn files_that_a_stopped_run_has_stored_are_not_read_again() {
     world.ok(&["restore", "latest", "--target", "again"]);
     let again = world.at("again").join(world.at("source").strip_prefix("/").unwrap());
     assert!(fs::read(again.join("000")).unwrap() == content);
+}
+
+/// What is listed of interrupted backups.
+fn interrupted(world: &World) -> Vec<serde_json::Value> {
+    let listed = world.ok(&["snapshots", "--interrupted", "--json"]).json().remove(0);
+    listed.as_array().unwrap().clone()
+}
+
+#[test]
+fn what_was_captured_before_a_kill_is_listed_restored_and_a_parent() {
+    let world = World::with_repository_at(None, &["--pack-size", "256K"]);
+    for number in 0..600u64 {
+        let slow = hex::encode(noise(number, 128 << 10));
+        world.write(&format!("source/{}/{number:03}", number % 7), slow);
+    }
+    let typed = ["backup", "source", "--compression", "max", "--save-interval", "1s"];
+    let mut child = world.command(&typed).spawn().unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while world.objects("sessions").len() < 3 {
+        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(20));
+    }
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    assert_eq!(world.ok(&["snapshots", "--json"]).out, "[]\n");
+    let told = world.ok(&["snapshots", "--interrupted"]);
+    let text = format!("{}{}", told.out, told.err);
+    assert!(text.contains("(partial)") && text.contains("1 interrupted backup"), "{text}");
+    let [listed] = &interrupted(&world)[..] else { panic!("there is one") };
+    let id = listed["id"].as_str().unwrap();
+    // Prunes leave what it needs, and of its roots only the last.
+    world.ok(&["prune", "--grace", "0", "--max-unused", "0"]);
+    world.ok(&["prune", "--grace", "0", "--max-unused", "0"]);
+    assert_eq!(world.objects("sessions").len(), 1);
+    world.ok(&["check", "--read-data"]);
+    let source = world.at("source");
+    world.ok(&["restore", &id[..8], "--target", "back"]);
+    let below = |path: &Path| path.strip_prefix("/").unwrap().to_path_buf();
+    let back = world.at("back").join(below(&source));
+    let mut count = 0;
+    for directory in fs::read_dir(&back).unwrap().map(Result::unwrap) {
+        for file in fs::read_dir(directory.path()).unwrap().map(Result::unwrap) {
+            let original = source.join(directory.file_name()).join(file.file_name());
+            assert!(fs::read(file.path()).unwrap() == fs::read(original).unwrap());
+            count += 1;
+        }
+    }
+    assert_eq!(listed["summary"]["total_files_processed"].as_u64().unwrap().min(count), count);
+    assert!((1..600).contains(&count), "{count}");
+    // Another host, or one whose cache is gone, stores only what lacks.
+    fs::remove_dir_all(world.at("home/.cache")).unwrap();
+    let told = world.ok(&["backup", "source", "--json"]).json().pop().unwrap();
+    assert_eq!(told["parent"].as_str(), Some(id), "{told}");
+    assert!(told["files_unmodified"].as_u64() >= Some(count), "{count} {told}");
+    world.ok(&["restore", "latest", "--target", "whole"]);
+    assert_eq!(look(&source), look(&world.at("whole").join(below(&source))));
+}
+
+#[test]
+fn a_large_file_that_was_read_in_part_is_read_from_there_on() {
+    let world = World::with_repository_at(None, &["--pack-size", "256K"]);
+    let mut content = hex::encode(noise(3, 96 << 20)).into_bytes();
+    world.write("source/large", &content);
+    sleep(Duration::from_secs(3));
+    let typed = ["backup", "source", "--compression", "max", "--max-memory", "256M"];
+    let mut child = world.command(&typed).spawn().unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while stored(&world) < 4 << 20 {
+        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(20));
+    }
+    kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let [listed] = &interrupted(&world)[..] else { panic!("there is one") };
+    let id = listed["id"].as_str().unwrap();
+    let source = world.at("source/large");
+    let below = source.strip_prefix("/").unwrap();
+    world.ok(&["restore", id, "--target", "part"]);
+    let part = fs::read(world.at("part").join(below)).unwrap();
+    assert!(part.len() > 1 << 20 && part.len() < content.len() && content.starts_with(&part));
+    // What nobody can see by its stat was not read again: what comes back is what was there before.
+    let stat = fs::metadata(&source).unwrap();
+    let file = fs::File::options().write(true).open(&source).unwrap();
+    file.write_all_at(b"changed", 0).unwrap();
+    file.set_modified(stat.modified().unwrap()).unwrap();
+    drop(file);
+    world.ok(&["backup", "source", "--ignore-ctime"]);
+    world.ok(&["restore", "latest", "--target", "back"]);
+    assert!(fs::read(world.at("back").join(below)).unwrap() == content);
+    world.ok(&["check", "--read-data"]);
+    // With another time it is.
+    content[..7].copy_from_slice(b"changed");
+    let file = fs::File::options().write(true).open(&source).unwrap();
+    file.set_modified(stat.modified().unwrap() + Duration::from_secs(1)).unwrap();
+    world.ok(&["backup", "source"]);
+    world.ok(&["restore", "latest", "--target", "again"]);
+    assert!(fs::read(world.at("again").join(below)).unwrap() == content);
 }
 
 #[test]

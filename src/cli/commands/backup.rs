@@ -93,6 +93,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         checks_frames: !flags.no_extra_verify,
         pack_len,
         read_concurrency,
+        save_interval: flags.save_interval,
         exclude: context.own_paths(&opened.repository),
         selection,
         cache_dir: opened.cache_dir.clone(),
@@ -101,6 +102,12 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     };
     let ran = context.run(Tell::AtOnce("archival"), |run| {
         ops::backup::backup(&opened.repository, &options, run)
+    });
+    let ran = ran.map_err(|error| match error.kind {
+        ErrorKind::Cancelled if !options.dry_run => error.hint(
+            "Run it again: it goes on from what is stored. `parados snapshots --interrupted` lists that.",
+        ),
+        _ => error,
     })?;
     for notice in &ran.report.notices {
         ui.notice(notice);

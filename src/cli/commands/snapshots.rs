@@ -35,6 +35,11 @@ pub(crate) struct Args {
     /// Print narrow tables, without paths
     #[arg(short, long)]
     compact: bool,
+
+    /// What backups have stored so far that run still or were interrupted; `restore` and `ls` take it by its
+    /// id, until a prune two weeks later
+    #[arg(long)]
+    interrupted: bool,
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
@@ -43,6 +48,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         filter: args.filter.filter(&context.environment)?,
         newest: args.latest.map(|count| count as usize),
         group_by: args.group_by.unwrap_or_default(),
+        interrupted: args.interrupted,
     };
     let ui = &context.ui;
     args.filter.warn_if_idle(args.words.iter().map(String::as_str), ui);
@@ -53,7 +59,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
     if ui.json {
         print_json(ui, &ran.report, options.group_by)?;
     } else {
-        print_text(ui, &ran.report, ran.problem_count, args.compact)?;
+        print_text(ui, &ran.report, ran.problem_count, args)?;
     }
     Ok(if ran.problem_count > 0 { Outcome::Incomplete } else { Outcome::Done })
 }
@@ -71,9 +77,10 @@ fn print_json(ui: &Ui, report: &Report, group_by: GroupBy) -> Result<()> {
     ui.json(&groups.collect::<Vec<_>>())
 }
 
-fn print_text(ui: &Ui, report: &Report, problem_count: u64, compact: bool) -> Result<()> {
+fn print_text(ui: &Ui, report: &Report, problem_count: u64, args: &Args) -> Result<()> {
     if report.groups.is_empty() {
         return ui.tell(match (report.has_others, problem_count) {
+            (false, 0) if args.interrupted => "no backup was interrupted",
             (true, _) => "no snapshot is like this; without options `parados snapshots` lists all",
             (false, 0) => "no snapshots yet; make one with `parados backup PATH`",
             (false, _) => "no snapshot can be read",
@@ -85,10 +92,11 @@ fn print_text(ui: &Ui, report: &Report, problem_count: u64, compact: bool) -> Re
             ui.out(&format!("{gap}snapshots of {told}:"))?;
         }
         let rows: Vec<Row<'_>> = all.iter().map(|committed| (committed, &[][..])).collect();
-        for line in table(&rows, &report.ahead, compact).lines(ui.columns()) {
+        for line in table(&rows, &report.ahead, args.compact).lines(ui.columns()) {
             ui.out(&line)?;
         }
-        ui.tell(&text::count(all.len() as u64, "snapshot"))?;
+        let what = if args.interrupted { "interrupted backup" } else { "snapshot" };
+        ui.tell(&text::count(all.len() as u64, what))?;
     }
     Ok(())
 }

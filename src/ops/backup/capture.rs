@@ -8,9 +8,11 @@ use super::source::Source;
 use crate::base::{Error, ErrorKind, PackId, Result};
 use crate::chunk::{Chunker, GearTable, Params};
 use crate::format::config::Config;
+use crate::format::entry::TreeRef;
+use crate::format::snapshot::Snapshot;
 use crate::ops::Run;
 use crate::pipeline::scan::LastRun;
-use crate::pipeline::{self, Backup, BackupResult, MemoryPlan, Sources};
+use crate::pipeline::{self, Backup, BackupResult, MemoryPlan, Saving, Sources};
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::Session;
@@ -35,6 +37,8 @@ pub(super) struct Capture<'a> {
     pub(super) counts_first: bool,
     /// Epoch of the rows of this run.
     pub(super) next_epoch: u64,
+    /// The snapshot of a tree that is captured in part.
+    pub(super) so_far: &'a (dyn Fn(TreeRef) -> Snapshot + Sync),
 }
 
 /// What was captured.
@@ -75,6 +79,8 @@ impl Capture<'_> {
             last_run: self.last_run,
             counts_first: self.counts_first,
             next_epoch: self.next_epoch,
+            saving: (!options.dry_run)
+                .then_some(Saving { interval: options.save_interval, snapshot: self.so_far }),
             plan,
             pack_len,
             level: options.level,

@@ -41,11 +41,10 @@ pub(super) fn of_parent(chunks: &Chunks, parent: &Committed) -> Option<LeftRows>
     Some(LeftRows { scope, epoch: last.epoch, is_proven })
 }
 
-/// The rows of runs that have begun since the last one that came to its end, which were killed.
-pub(super) fn of_begun(chunks: &Chunks, scope: &[u8; 32]) -> Vec<LeftRows> {
+/// The epochs of runs that have begun since the last one that came to its end, which were interrupted.
+pub(super) fn of_begun(chunks: &Chunks, scope: &[u8; 32]) -> Vec<u64> {
     let begun = chunks.meta_get(&begun_key(scope)).unwrap_or_default();
-    let epochs = decode_ids(&begun).map(LastEpoch::of_session);
-    epochs.map(|epoch| LeftRows { scope: *scope, epoch, is_proven: false }).collect()
+    decode_ids(&begun).map(LastEpoch::of_session).collect()
 }
 
 /// Remembers that a run begins, in the rows of which it may be killed.

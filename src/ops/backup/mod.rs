@@ -13,11 +13,12 @@ mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use self::capture::{Capture, Captured};
 use self::ending::Ending;
 use self::orphans::Orphans;
-use self::record::Record;
+use self::record::{Content, Record};
 use self::source::Source;
 use super::writer::Writer;
 use super::{Run, closing_notices, open_chunks, subtree};
@@ -29,7 +30,7 @@ use crate::index::remembered::LastEpoch;
 use crate::index::{Rows, UntouchedRows};
 use crate::pipeline::parent_tree::ParentTree;
 use crate::pipeline::proof::Proof;
-use crate::pipeline::scan::{LastRun, LeftRows};
+use crate::pipeline::scan::LastRun;
 use crate::repo::Repository;
 use crate::repo::chunks::Chunks;
 use crate::repo::ledger::damaged_packs;
@@ -46,6 +47,8 @@ pub const LEVEL: i32 = 3;
 /// Files that are read at a time when nothing is said: enough to keep a disk busy while two cores
 /// seal.
 pub const READ_CONCURRENCY: usize = 4;
+/// How often what is captured so far is stored when nothing is said.
+pub const SAVE_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// What to back up, and how.
 #[derive(Clone, Debug)]
@@ -89,6 +92,8 @@ pub struct Options {
     pub pack_len: Option<u32>,
     /// Files that are read at a time.
     pub read_concurrency: usize,
+    /// How often what is captured so far is stored as an interrupted snapshot, while there is something new.
+    pub save_interval: Duration,
     /// Left out of every source: repository, cache, key file.
     pub exclude: Vec<PathBuf>,
     /// What else is left out.
@@ -124,6 +129,7 @@ impl Default for Options {
             checks_frames: true,
             pack_len: None,
             read_concurrency: READ_CONCURRENCY,
+            save_interval: SAVE_INTERVAL,
             exclude: Vec::new(),
             selection: Selection::default(),
             cache_dir: None,
@@ -222,25 +228,26 @@ impl Backup<'_> {
         }
         let paths = source.paths();
         let scope = epoch::scope(&options.host, &paths);
-        let mut left: Vec<LeftRows> = Vec::new();
-        left.extend(parent.and_then(|parent| epoch::of_parent(chunks, parent)));
-        let tree = parent
-            .filter(|_| left.is_empty())
+        let of_parent = parent.and_then(|parent| epoch::of_parent(chunks, parent));
+        let of_parent = of_parent.map(|rows| rows.proven_unless(verified_only));
+        let takes_over = of_parent.is_some_and(|rows| rows.is_proven);
+        let begun = if options.force { Vec::new() } else { epoch::of_begun(chunks, &scope) };
+        let from = (options, source);
+        let interrupted = match of_parent {
+            Some(_) => None,
+            None => parent::interrupted(repository, chunks, &snapshots, from, parent, run)?,
+        };
+        let compared = interrupted.as_ref().or(parent);
+        let tree = compared
+            .filter(|_| of_parent.is_none())
             .and_then(|parent| parent.snapshot.components.first())
             .map(|component| ParentTree::new(Reader::new(repository, chunks), component.root));
-        if !options.force {
-            left.extend(epoch::of_begun(chunks, &scope));
-        }
-        if verified_only {
-            left.iter_mut().for_each(|left| left.is_proven = false);
-        }
-        let takes_over = left.iter().any(|left| left.is_proven);
         let untouched = UntouchedRows(chunks);
         let rows: &dyn Rows = if options.dry_run { &untouched } else { chunks };
         let comparison = options.comparison;
         let proof = Proof::new(Reader::new(repository, chunks));
         let (proof, tree) = (Some(&proof), tree.as_ref());
-        let last_run = LastRun { rows, scope, left, proof, tree, comparison };
+        let last_run = LastRun { rows, scope, parent: of_parent, begun, proof, tree, comparison };
         tracing::info!(
             parent = parent.map(|parent| parent.id.short()).unwrap_or_default(),
             takes_over,
@@ -256,6 +263,20 @@ impl Backup<'_> {
         let before = self.stream_before(parent);
         let gone = chunks.missing_packs().into_iter().map(|(id, _)| id);
         let lost = damaged.into_iter().chain(gone).collect();
+        let mut record = Record {
+            time,
+            kind: source.kind(),
+            paths,
+            parent: compared.map(|parent| parent.id),
+            writer: Writer::next(chunks),
+            seen: snapshots.heads(),
+        };
+        let problem_count = || run.problems.count() - problems_before + source.problem_count();
+        let so_far = |tree| {
+            let (tree, state) = (Some(tree), State::Incomplete);
+            let content = Content { tree, state, problem_count: problem_count() };
+            record.to_snapshot(content, options, run)
+        };
         let capture = Capture {
             repository,
             chunks,
@@ -266,32 +287,21 @@ impl Backup<'_> {
             last_run: &last_run,
             counts_first: options.is_watched && parent.is_none(),
             next_epoch,
+            so_far: &so_far,
         };
         let Captured { result, excluded, mut notices } = capture.run(options, run)?;
         notices.extend(orphans.notice());
         let tree = result.tree;
         let is_suspect = self.is_suspect(&snapshots, tree, run);
-        let problem_count = run.problems.count() - problems_before + source.problem_count();
+        let problem_count = problem_count();
         let state = match problem_count {
             _ if is_suspect => State::Suspect,
             0 => State::Complete,
             _ => State::Incomplete,
         };
-        let writer = Writer::next(chunks);
-        let seen = snapshots.heads();
-        let (kind, parent_id) = (source.kind(), parent.map(|parent| parent.id));
-        let record = Record {
-            time,
-            kind,
-            paths,
-            tree,
-            state,
-            problem_count,
-            parent: parent_id,
-            writer,
-            seen,
-        };
-        let snapshot = record.to_snapshot(options, run);
+        // Another run of this host may have ended meanwhile.
+        record.writer = Writer::next(chunks);
+        let snapshot = record.to_snapshot(Content { tree, state, problem_count }, options, run);
         let has_stored = !result.segments.is_empty();
         let segments: Vec<_> = orphans.segments.into_iter().chain(result.segments).collect();
         let ending = Ending {
@@ -305,11 +315,11 @@ impl Backup<'_> {
             takes_over,
             scope,
             epoch: next_epoch,
-            writer,
+            writer: record.writer,
         };
         let Some(made) = ending.run(snapshot.clone(), run)? else { return Ok(None) };
         run.problems.extend(chunks.take_problems());
-        Ok(Some(Report { snapshot, made, parent: parent_id, excluded, notices }))
+        Ok(Some(Report { snapshot, made, parent: record.parent, excluded, notices }))
     }
 
     /// Whether a stream is not what was expected, and nobody said that it is; reports why.

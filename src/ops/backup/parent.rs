@@ -2,8 +2,11 @@
 
 use super::Options;
 use super::source::Source;
-use crate::base::{Error, ErrorKind, Result, Timestamp};
+use crate::base::{Error, ErrorKind, Result, SessionId, Timestamp};
 use crate::format::snapshot::{Component, PathBytes, State};
+use crate::ops::Run;
+use crate::repo::Repository;
+use crate::repo::chunks::Chunks;
 use crate::repo::select::Filter;
 use crate::repo::snapshots::{Committed, Snapshots};
 
@@ -31,6 +34,31 @@ pub(super) fn choose<'s>(
         }),
         Some(word) => snapshots.resolve(word).map(Some),
     }
+}
+
+/// What a run of the same sources on this host has captured before it was interrupted, if that is newer than
+/// `parent`. It is a parent for files that are read again, never for what is not asked for: nobody commits it.
+///
+/// # Errors
+/// When it cannot be listed.
+pub(super) fn interrupted(
+    repository: &Repository,
+    chunks: &Chunks,
+    snapshots: &Snapshots,
+    (options, source): (&Options, &Source<'_>),
+    parent: Option<&Committed>,
+    run: &Run<'_>,
+) -> Result<Option<Committed>> {
+    let is_over =
+        |id: &SessionId| snapshots.stored.contains_key(id) || snapshots.tombed.contains(id);
+    if options.force || options.parent.is_some() || chunks.writers().iter().all(is_over) {
+        return Ok(None);
+    }
+    let mut found = snapshots.interrupted(repository)?.as_of(run.clock.now());
+    run.problems.extend(std::mem::take(&mut found.problems));
+    let mut newest = of_source(&found, options, source);
+    let is_newer = |one: &&Committed| parent.is_none_or(|p| p.snapshot.time < one.snapshot.time);
+    Ok(newest.find(is_newer).cloned())
 }
 
 /// Length of the stream when it was last found in order.

@@ -12,22 +12,32 @@ pub(super) struct Record {
     pub(super) time: Timestamp,
     pub(super) kind: &'static str,
     pub(super) paths: Vec<PathBytes>,
-    pub(super) tree: Option<TreeRef>,
-    pub(super) state: State,
-    pub(super) problem_count: u64,
     pub(super) parent: Option<SessionId>,
     pub(super) writer: Writer,
     pub(super) seen: Vec<Seen>,
 }
 
+/// What of the sources is captured.
+#[derive(Clone, Copy)]
+pub(super) struct Content {
+    pub(super) tree: Option<TreeRef>,
+    pub(super) state: State,
+    pub(super) problem_count: u64,
+}
+
 impl Record {
     /// The snapshot, without the segments that its session stored.
-    pub(super) fn to_snapshot(&self, options: &Options, run: &Run<'_>) -> Snapshot {
+    pub(super) fn to_snapshot(
+        &self,
+        content: Content,
+        options: &Options,
+        run: &Run<'_>,
+    ) -> Snapshot {
         let mut tags = options.tags.clone();
         tags.sort();
         tags.dedup();
         Snapshot {
-            components: vec![self.component(run)],
+            components: vec![self.component(content, run)],
             recovery_point: None,
             time: self.time,
             finished: run.clock.now(),
@@ -45,14 +55,15 @@ impl Record {
         }
     }
 
-    fn component(&self, run: &Run<'_>) -> Component {
+    fn component(&self, content: Content, run: &Run<'_>) -> Component {
+        let Content { tree, state, problem_count } = content;
         Component {
             name: self.kind.to_owned(),
             kind: self.kind.to_owned(),
             tier: None,
-            root: self.tree,
-            statistics: statistics(run, self.problem_count),
-            state: self.state,
+            root: tree,
+            statistics: statistics(run, problem_count),
+            state,
             paths: self.paths.clone(),
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::baton::SkewedClock;
 use super::oracle::{Tree, tree_of};
@@ -21,7 +22,7 @@ use crate::format::snapshot::Decision;
 use crate::format::{GenerationStep, ObjectKind, ObjectName};
 use crate::index::Cache;
 use crate::index::cache::simulated::{Kept, run_on};
-use crate::ops::backup::{self, Made};
+use crate::ops::backup::{self, Made, SAVE_INTERVAL};
 use crate::ops::forget::policy::Policy;
 use crate::ops::group::GroupBy;
 use crate::ops::prune::MaxUnused;
@@ -82,6 +83,8 @@ pub(super) struct Treatment {
     pub(super) misreads: Option<(ObjectKind, u64)>,
     /// Of a hundred things that an actor does so many are claims that packs are damaged.
     pub(super) accuses: u64,
+    /// Whether backups store what they have captured so far after every step.
+    pub(super) saves: bool,
     /// Of a thousand clients so many are killed.
     pub(super) killed: u64,
     /// Things that an actor does.
@@ -229,7 +232,7 @@ impl Actor {
             let path = self.dir.join(name);
             fs::create_dir_all(path.parent().expect("it has one")).expect("there is space");
             fs::write(&path, content::of_number(number)).expect("there is space");
-            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000 + number);
+            let time = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + number);
             let file = fs::File::options().write(true).open(&path).expect("it was just made");
             file.set_modified(time).expect("it is ours");
             self.tree.insert(format!("{}/{name}", self.dir.display()), number);
@@ -244,6 +247,7 @@ impl Actor {
             host: format!("host-{}", self.me),
             max_memory: 512 << 20,
             skip_if_unchanged: self.below(8) == 0,
+            save_interval: if self.treatment.saves { Duration::ZERO } else { SAVE_INTERVAL },
             ..backup::Options::default()
         };
         self.world.note(self.me, || "backup".to_owned());

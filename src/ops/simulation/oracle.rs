@@ -10,7 +10,7 @@ use crate::backend::Listed;
 use crate::base::{ChunkId, PackId, Problems, SegmentId, SessionId};
 use crate::format::entry::TreeRef;
 use crate::format::name::Parsed;
-use crate::format::snapshot::{Decision, Snapshot};
+use crate::format::snapshot::{Decision, Root, Snapshot};
 use crate::format::tree::Node;
 use crate::format::{FrameKind, GenerationStep, ObjectKind, ObjectName};
 use crate::index::{Cache, Index, PackNo};
@@ -61,6 +61,8 @@ pub(super) struct Oracle {
     doomed: BTreeMap<u64, HashSet<PackId>>,
     pub(super) deleted_packs: u64,
     pub(super) decided: u64,
+    /// Roots of sessions that were not over, and were looked at.
+    pub(super) interrupted: u64,
 }
 
 impl Oracle {
@@ -82,6 +84,7 @@ impl Oracle {
             doomed: BTreeMap::new(),
             deleted_packs: 0,
             decided: 0,
+            interrupted: 0,
         }
     }
 
@@ -127,6 +130,7 @@ impl Oracle {
                 Ok(_) => Ok(()),
                 Err(error) => Err(format!("{name} cannot be read: {error}")),
             },
+            Parsed::Session(..) => self.pending(name),
             Parsed::Tombstone(_) => {
                 self.tombed = Snapshots::read_tombed(&self.repository, &Problems::default())
                     .map_err(|error| error.to_string())?;
@@ -216,6 +220,25 @@ impl Oracle {
                 && self.whole.contains(pack)
                 && self.packs[pack].iter().any(|frame| frame.contains(chunk))
         })
+    }
+
+    /// What a session has captured so far must all be there, unless it relied on what goes: nobody looks
+    /// again before it is stored.
+    fn pending(&mut self, name: &ObjectName) -> Watched<()> {
+        let body = self.repository.open_object(name).map_err(|error| error.to_string())?;
+        let root = Root::decode(&body).map_err(|error| error.to_string())?;
+        if root.is_final || self.deleted_packs > 0 || self.has_lost_segments {
+            return Ok(());
+        }
+        self.interrupted += 1;
+        self.chunks.refresh().map_err(|error| error.to_string())?;
+        match self.read(&root.snapshot) {
+            Ok(known) => match known.needs.iter().find(|chunk| !self.is_there(chunk, &|_| true)) {
+                None => Ok(()),
+                Some(lost) => Err(format!("{name} needs chunk {lost}, which no segment leads to")),
+            },
+            Err(what) => Err(format!("{name} is not whole: {what}")),
+        }
     }
 
     fn committed(&mut self, id: SessionId, snapshot: &Snapshot) -> Watched<()> {

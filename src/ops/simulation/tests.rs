@@ -8,7 +8,7 @@ use std::time::Instant;
 use super::actor::{Actor, Tally};
 use super::schedule::{
     ACCUSED, DOOM_ASLEEP, LATE_DOOM, LISTING_ASLEEP, LOSSY, MISREAD, MISREAD_PACKS, Mood, Outcome,
-    PRUNE_ASLEEP, Stage, TWINS, WRITER_ASLEEP,
+    PRUNE_ASLEEP, SAVING, Stage, TWINS, WRITER_ASLEEP,
 };
 use crate::base::rules::{ALL, Rule};
 
@@ -57,7 +57,7 @@ fn no_kind_of_schedule_loses_anything() {
 fn play_all(way: Way, count: u64) {
     let first = number(FIRST_VARIABLE).unwrap_or(0);
     let next = AtomicU64::new(first);
-    let total = Mutex::new((Tally::default(), 0, 0, 0));
+    let total = Mutex::new((Tally::default(), 0, 0, 0, 0));
     let violations = Mutex::new(Vec::new());
     let started = Instant::now();
     std::thread::scope(|threads| {
@@ -84,14 +84,15 @@ fn play_all(way: Way, count: u64) {
                     total.1 += outcome.requests;
                     total.2 += outcome.decided;
                     total.3 += outcome.deleted_packs;
+                    total.4 += outcome.interrupted;
                 }
             });
         }
     });
-    let (tally, requests, decided, deleted) = total.into_inner().unwrap();
+    let (tally, requests, decided, deleted, interrupted) = total.into_inner().unwrap();
     let line = format!(
         "simulation, {way:?}: {count} schedules, {requests} requests, {tally:?}, {decided} rounds, \
-         {deleted} packs deleted, {} ms\n",
+         {deleted} packs deleted, {interrupted} interrupted roots, {} ms\n",
         started.elapsed().as_millis()
     );
     std::io::stdout().write_all(line.as_bytes()).unwrap();
@@ -144,12 +145,14 @@ enum Way {
     Lossy,
     /// Packs are held for damaged that are not.
     Accused,
+    /// What is captured so far is stored all the time.
+    Saving,
     /// One host is alone, and a pack is lost between two of its backups.
     LostPack,
 }
 
 impl Way {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Any,
         Self::WriterAsleep,
         Self::PruneAsleep,
@@ -161,6 +164,7 @@ impl Way {
         Self::MisreadPacks,
         Self::Lossy,
         Self::Accused,
+        Self::Saving,
         Self::LostPack,
     ];
 
@@ -177,6 +181,7 @@ impl Way {
             Self::MisreadPacks => Some(&MISREAD_PACKS),
             Self::Lossy => Some(&LOSSY),
             Self::Accused => Some(&ACCUSED),
+            Self::Saving => Some(&SAVING),
         }
     }
 
@@ -249,8 +254,12 @@ fn each_rule_is_needed() {
 type Task = (&'static str, fn(&mut Actor));
 
 /// What a host does when it is killed.
-const TASKS: [Task; 5] = [
+const TASKS: [Task; 6] = [
     ("backup", Actor::back_up),
+    ("backup that saves", |actor| {
+        actor.treatment.saves = true;
+        actor.back_up();
+    }),
     ("forget", Actor::forget),
     ("unforget", Actor::unforget),
     ("prune", |actor| drop(actor.prune_with(0))),

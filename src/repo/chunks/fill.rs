@@ -105,8 +105,10 @@ impl Chunks {
         let mut refusals = Vec::new();
         let mut unreadable = Vec::new();
         inner.unfetched = None;
+        inner.writers.clear();
         for object in listing {
             let Parsed::Index(session, sequence, id) = object.name.parsed() else { continue };
+            inner.writers.insert(session);
             if inner.distrusted.contains(&id) {
                 unreadable.push(object.name.clone());
                 self.report_once(id, trust::false_segment(&object.name));

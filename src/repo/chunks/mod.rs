@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use super::access::listed_packs;
 use super::{Repository, session, trust};
 use crate::base::rules::{Rule, keeps};
-use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId};
+use crate::base::{ChunkId, Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::ObjectName;
 use crate::index::remembered::decode_ids;
 use crate::index::{Alive, Cache, Index, Notice, PackNo, PackRecord, Place, RowKey, Rows, Segment};
@@ -43,6 +43,8 @@ struct Inner {
     cache: Cache,
     /// Listed segments that are applied.
     segments: HashSet<SegmentId>,
+    /// Sessions that wrote listed segments.
+    writers: HashSet<SessionId>,
     /// Listed segments that cannot be read, or say of packs what is not true.
     unreadable: Vec<ObjectName>,
     /// Why one of those could not be fetched that are listed, which may pass.
@@ -89,6 +91,7 @@ impl Chunks {
         let inner = Inner {
             cache,
             segments: HashSet::new(),
+            writers: HashSet::new(),
             unreadable: Vec::new(),
             unfetched: None,
             alive: None,
@@ -186,6 +189,11 @@ impl Chunks {
     /// The segments that are listed and applied.
     pub fn segments(&self) -> HashSet<SegmentId> {
         self.read().segments.clone()
+    }
+
+    /// The sessions that wrote the segments that are listed.
+    pub fn writers(&self) -> HashSet<SessionId> {
+        self.read().writers.clone()
     }
 
     /// Listed segments that cannot be read, or say of packs what is not true.

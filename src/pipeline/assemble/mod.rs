@@ -3,13 +3,15 @@
 //! Directories are walked depth first, a window of names at a time, so that what is open is
 //! bounded by the depth of the tree and not by the number of its entries.
 
+mod so_far;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvError, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 
-use super::backup::ending;
+use super::backup::{Saving, ending};
 use super::failure::Failure;
 use super::flow::{
     DirectoryNo, Event, FileToRead, Finished, Place, ReadJob, ScanReply, ScanRequest, Scanned,
@@ -62,6 +64,8 @@ enum Slot {
     Lost,
     Directory(EncodedEntry),
     Other(Finished),
+    /// The first part of a file that is waited for.
+    Part(Finished),
 }
 
 /// Builds the tree of one component.
@@ -91,6 +95,11 @@ pub struct Assembler<'a> {
     new_row_bytes: usize,
     kept_rows: Vec<[u8; 32]>,
     noted: Instant,
+    saving: Option<&'a Saving<'a>>,
+    store: Option<&'a dyn Fn()>,
+    saved: Instant,
+    /// Chunks that this run had stored when it last saved.
+    saved_chunk_count: u64,
     tree: Option<TreeRef>,
 }
 
@@ -104,6 +113,8 @@ pub struct Queues<'a> {
     pub events: Receiver<Event>,
     /// Does what is asked for, where no other thread does.
     pub helper: Option<&'a dyn Fn()>,
+    /// Stores what was sealed, where no other thread does.
+    pub store: Option<&'a dyn Fn()>,
 }
 
 impl<'a> Assembler<'a> {
@@ -140,8 +151,18 @@ impl<'a> Assembler<'a> {
             new_row_bytes: 0,
             kept_rows: Vec::new(),
             noted: Instant::now(),
+            saving: None,
+            store: queues.store,
+            saved: Instant::now(),
+            saved_chunk_count: 0,
             tree: None,
         }
+    }
+
+    /// The same, which stores what is captured so far now and then.
+    #[must_use]
+    pub fn saving(self, saving: Option<&'a Saving<'a>>) -> Self {
+        Self { saving, ..self }
     }
 
     /// Walks all sources and returns the tree that holds them.
@@ -159,12 +180,18 @@ impl<'a> Assembler<'a> {
         self.to_read.clear();
         while self.scan_count + self.read_count > 0 {
             match self.next_event() {
-                Ok(Event::Scan(_)) => self.scan_count -= 1,
-                Ok(Event::Files(files)) => {
+                Ok(None) => {}
+                Ok(Some(Event::Scan(_))) => self.scan_count -= 1,
+                Ok(Some(Event::Files(files))) => {
                     self.read_count -= 1;
-                    files.into_iter().for_each(|(place, finished)| self.note_late(place, finished));
+                    for (place, finished) in files {
+                        if let Some(finished) = finished {
+                            self.note_late(place, Slot::Other(finished));
+                        }
+                    }
                 }
-                Ok(Event::Broken) | Err(_) => break,
+                Ok(Some(Event::Part(place, part))) => self.note_late(place, Slot::Part(part)),
+                Ok(Some(Event::Broken)) | Err(_) => break,
             }
         }
         if result.is_err() {
@@ -173,6 +200,9 @@ impl<'a> Assembler<'a> {
         self.write_rows();
         // What was read may be on its way for long.
         self.scanner.last_run.rows.keep();
+        if result.is_err() && !self.failure.is_raised() {
+            self.save()?;
+        }
         result.map(|()| self.tree)
     }
 
@@ -272,6 +302,9 @@ impl<'a> Assembler<'a> {
                 self.write_rows();
                 self.scanner.last_run.rows.keep();
             }
+            if self.saving.is_some_and(|saving| self.saved.elapsed() >= saving.interval) {
+                self.save()?;
+            }
             self.dispatch();
             if self.scan_count + self.read_count == 0 {
                 return Ok(());
@@ -280,12 +313,14 @@ impl<'a> Assembler<'a> {
                 return Err(broken());
             };
             match event {
-                Event::Scan(reply) => {
+                None => {}
+                Some(Event::Scan(reply)) => {
                     self.scan_count -= 1;
                     self.scanned(reply)?;
                 }
-                Event::Broken => return Err(broken()),
-                Event::Files(files) => {
+                Some(Event::Broken) => return Err(broken()),
+                Some(Event::Part(place, part)) => self.note_late(place, Slot::Part(part)),
+                Some(Event::Files(files)) => {
                     self.read_count -= 1;
                     for (place, finished) in files {
                         self.deliver(place, finished.map_or(Slot::Lost, Slot::Other))?;
@@ -295,11 +330,16 @@ impl<'a> Assembler<'a> {
         }
     }
 
-    fn next_event(&self) -> Result<Event, RecvError> {
+    /// What happens next; nothing for a while, after which there may be something to note.
+    fn next_event(&self) -> Result<Option<Event>, RecvTimeoutError> {
         if let Some(helper) = self.helper {
             helper();
         }
-        self.events.recv()
+        match self.events.recv_timeout(NOTE_INTERVAL) {
+            Ok(event) => Ok(Some(event)),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends out work, reads first: they are what takes time.
@@ -485,14 +525,14 @@ impl<'a> Assembler<'a> {
         let mut row = Vec::new();
         for slot in assembly.window.drain(..) {
             match slot {
-                Slot::Waiting => unreachable!("nothing is waited for"),
+                Slot::Waiting | Slot::Part(_) => unreachable!("nothing is waited for"),
                 Slot::Absent => {}
                 Slot::Lost => assembly.entry.set_flag(flags::INCOMPLETE),
                 Slot::Directory(entry) => assembly.builder.push(&entry, &mut put)?,
                 Slot::Other(finished) => {
                     assembly.builder.push(&finished.entry, &mut put)?;
                     if !keeps_row {
-                        row.push(row_child(&finished));
+                        row.push(row_child(&finished, false));
                     }
                 }
             }
@@ -538,31 +578,6 @@ impl<'a> Assembler<'a> {
         self.deliver(place, Slot::Directory(EncodedEntry::new(&entry)))
     }
 
-    /// Takes in a file that was read while the run was ending, which no tree will have.
-    fn note_late(&mut self, place: Place, finished: Option<Finished>) {
-        let assembly = self.directories.get_mut(&place.directory);
-        let slot = assembly.and_then(|assembly| assembly.window.get_mut(place.slot));
-        if let (Some(slot), Some(finished)) = (slot, finished) {
-            *slot = Slot::Other(finished);
-        }
-    }
-
-    /// Notes what is known of windows that are not complete, for the run after this one if it is killed.
-    fn note_open_windows(&mut self) {
-        self.noted = Instant::now();
-        for assembly in self.directories.values() {
-            let Some((key, false)) = assembly.row else { continue };
-            let finished = assembly.window.iter().filter_map(|slot| match slot {
-                Slot::Other(finished) => Some(row_child(finished)),
-                _ => None,
-            });
-            let children: Vec<RowChild> = finished.collect();
-            if !children.is_empty() {
-                self.new_rows.push((key, rows::encode(&children)));
-            }
-        }
-    }
-
     fn write_rows(&mut self) {
         let last_run = self.scanner.last_run;
         let new: Vec<_> = self.new_rows.iter().map(|(key, row)| (*key, &row[..])).collect();
@@ -580,7 +595,7 @@ fn broken() -> Error {
     Error::new(ErrorKind::Bug, "a stage of the pipeline ended before the run")
 }
 
-fn row_child(finished: &Finished) -> RowChild {
+fn row_child(finished: &Finished, is_part: bool) -> RowChild {
     let Finished { entry, signature, settled } = finished;
     RowChild {
         name: entry.name.clone(),
@@ -588,5 +603,6 @@ fn row_child(finished: &Finished) -> RowChild {
         settled: *settled,
         content_bytes: entry.content_bytes,
         entry: entry.bytes.clone(),
+        is_part,
     }
 }
