@@ -119,9 +119,10 @@ impl Ledger {
             Parsed::Ledger(kind, _) if kind == DAMAGED => true,
             _ => return,
         };
-        // A clock that is behind must hide no damage.
+        // A clock that is behind must hide no damage; one that is ahead must not outlast who reads the pack
+        // later. What was read is no newer than it says: a copy of a repository has times of its own.
         let time = match is_damage {
-            true => record.time.max(object.modified),
+            true => object.modified,
             false => record.time.min(object.modified),
         };
         let number = self.records.len();
@@ -252,7 +253,9 @@ mod tests {
         // A host whose clock is far behind hides no damage.
         assert!(is_damaged(&[(1_000, 1_000, false), (2_000, 5, true)]));
         // Nor does one that is ahead make damage go away for ever.
-        assert!(!is_damaged(&[(1_000, 1_500, true), (2_000, 9_000_000, false)]));
+        assert!(!is_damaged(&[(1_000, 9_000_000, true), (2_000, 9_000_000, false)]));
+        // What was read before stays before it where a copy has made all of it new.
+        assert!(is_damaged(&[(7_000, 2_000, true), (8_000, 1_000, false)]));
         // Of two at the same moment the worse one counts.
         for is_bad in [true, false] {
             assert!(is_damaged(&[(1_000, 1_000, is_bad), (1_000, 1_000, !is_bad)]));

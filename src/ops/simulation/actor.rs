@@ -120,6 +120,8 @@ pub(super) struct Actor {
     tree: Tree,
     /// The last snapshot that it made.
     newest: Option<SessionId>,
+    /// Whether its clock is never off.
+    pub(super) has_right_clock: bool,
     /// The request at which its next client is killed.
     pub(super) dies_at: Option<u64>,
     pub(super) tally: Tally,
@@ -128,7 +130,8 @@ pub(super) struct Actor {
 impl Actor {
     pub(super) fn new(me: usize, world: Arc<World>, treatment: Treatment, dir: PathBuf) -> Self {
         let (cache, tree, tally) = (Kept::default(), Tree::new(), Tally::default());
-        Self { me, world, treatment, dir, cache, tree, newest: None, dies_at: None, tally }
+        let (newest, has_right_clock, dies_at) = (None, false, None);
+        Self { me, world, treatment, dir, cache, tree, newest, has_right_clock, dies_at, tally }
     }
 
     /// Does what the dice say, until its tasks are done or something was lost.
@@ -178,7 +181,8 @@ impl Actor {
             None => u64::MAX,
         };
         let client = Client::new(&self.world, self.me, &self.treatment, life);
-        let ahead = self.world.baton.dice(|dice| *dice.pick(&YEARS_OFF)) * YEAR;
+        let off = self.world.baton.dice(|dice| *dice.pick(&YEARS_OFF)) * YEAR;
+        let ahead = if self.has_right_clock { 0 } else { off };
         let clock = SkewedClock { baton: Arc::clone(&self.world.baton), ahead };
         let (problems, progress, cancel) =
             (Problems::default(), Progress::default(), Cancel::default());
