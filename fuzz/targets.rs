@@ -368,7 +368,7 @@ pub fn seal_frame(data: &[u8]) {
     let mut cursor = Cursor::new(data);
     let keyring = keyring();
     let suite = suite(or_return!(cursor.u8()));
-    let codec = or_return!(Codec::from_u8(or_return!(cursor.u8()) & 1));
+    let codec = or_return!(Codec::from_u8(or_return!(cursor.u8()) & 3));
     let kind = or_return!(FrameKind::from_u8(or_return!(cursor.u8()) & 1));
     let raw_len = or_return!(cursor.u32());
     let stored = cursor.rest();

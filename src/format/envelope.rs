@@ -104,6 +104,9 @@ pub fn unpad(inner: &[u8]) -> Result<(Codec, usize, &[u8]), DecodeError> {
     if raw_len > BODY_LEN_MAX {
         return Err(DecodeError::Limit);
     }
+    if !matches!(codec, Codec::Stored | Codec::Zstd) {
+        return Err(DecodeError::Unknown);
+    }
     if codec == Codec::Stored && raw_len != stored_len {
         return Err(DecodeError::Inconsistent);
     }

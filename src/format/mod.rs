@@ -61,6 +61,10 @@ pub enum Codec {
     Stored = 0,
     /// One zstd frame.
     Zstd = 1,
+    /// Elements of two bytes taken apart; only frames have it.
+    Planes2 = 2,
+    /// Elements of four bytes taken apart; only frames have it.
+    Planes4 = 3,
 }
 
 impl Codec {
@@ -72,6 +76,8 @@ impl Codec {
         match number {
             0 => Ok(Self::Stored),
             1 => Ok(Self::Zstd),
+            2 => Ok(Self::Planes2),
+            3 => Ok(Self::Planes4),
             _ => Err(DecodeError::Unknown),
         }
     }

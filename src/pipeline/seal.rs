@@ -1,6 +1,5 @@
 //! Turns chunks into sealed frames: hash, dedup, group, compress, seal.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use crossbeam_channel::Sender;
@@ -11,10 +10,10 @@ use super::failure::Failure;
 use super::flow::{FrameMessage, Pieces};
 use crate::base::{ChunkId, Error, ErrorKind, Progress, Result};
 use crate::format::list::Piece;
-use crate::format::pack::{FrameChunk, FrameRecord};
+use crate::format::pack::FrameChunk;
 use crate::format::snapshot::Snapshot;
-use crate::format::{Codec, DecodeError, FrameKind};
-use crate::seal::frame::{self, SealedFrame};
+use crate::format::{DecodeError, FrameKind};
+use crate::seal::frame;
 use crate::seal::keys::{Keyring, SessionKey};
 
 /// Raw length that frames aim at, in bytes: small files compress together, and a reader that
@@ -22,9 +21,6 @@ use crate::seal::keys::{Keyring, SessionKey};
 pub const FRAME_LEN_TARGET: usize = 256 << 10;
 /// zstd level for tree nodes and list pages: few bytes that are kept and read often.
 const METADATA_LEVEL: i32 = 3;
-
-/// Of frames that cost much to open again one in so many is: a bad memory cell is met again and again.
-const COSTLY_TURNS: u64 = 4;
 
 /// Why a lock is never poisoned.
 const UNPOISONED: &str = "no thread panics while it holds the lock";
@@ -40,7 +36,6 @@ pub struct Sealer<'a> {
     level: Option<i32>,
     /// Whether each frame is opened again before it goes on.
     checks: bool,
-    costly_count: Turns,
     metadata: Mutex<OpenFrame>,
     /// Held by many from the promise to store chunks until they are on their way.
     promising: RwLock<()>,
@@ -72,7 +67,6 @@ impl<'a> Sealer<'a> {
             frames,
             level,
             checks: true,
-            costly_count: Turns::default(),
             metadata: Mutex::default(),
             promising: RwLock::default(),
         }
@@ -218,7 +212,7 @@ impl<'a> Sealer<'a> {
     ) -> Result<()> {
         let repository = self.keyring.repository();
         let frame = frame::seal(repository, self.session, kind, level, raw, chunks);
-        if self.checks && (!is_costly(&frame) || self.costly_count.is_turn()) {
+        if self.checks {
             frame.check(self.keyring).map_err(bad_memory)?;
         }
         self.send(FrameMessage::Frame(frame))
@@ -229,23 +223,6 @@ impl<'a> Sealer<'a> {
             return Err(ending());
         }
         self.frames.send(message).map_err(|_| ending())
-    }
-}
-
-/// Whether opening a frame again costs as much as reading, splitting and sealing it did: of weights of
-/// models each byte is coded by itself, and nothing goes faster than such bytes are decoded.
-fn is_costly(frame: &SealedFrame) -> bool {
-    let FrameRecord { codec, sealed_len, raw_len, .. } = frame.record;
-    codec == Codec::Zstd && u64::from(sealed_len) * 4 > u64::from(raw_len) * 3
-}
-
-/// Counts, so that it is the turn of every so many.
-#[derive(Default)]
-struct Turns(AtomicU64);
-
-impl Turns {
-    fn is_turn(&self) -> bool {
-        self.0.fetch_add(1, Ordering::Relaxed).is_multiple_of(COSTLY_TURNS)
     }
 }
 

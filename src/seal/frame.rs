@@ -13,8 +13,9 @@ use crate::format::{Codec, DecodeError, FrameKind, RAW_LEN_MAX};
 /// Context of a frame's key; fresh salt makes each key serve one message.
 const CONTEXT: &str = "parados 2026-11-23 v1 frame";
 
-/// Bytes that each thread keeps for the next frame that it checks, twice.
-const SCRATCH_LEN_MAX: usize = 512 << 10;
+/// Bytes that each thread keeps for the next frame that it checks, twice: those of a frame of weights, which
+/// are longer than others.
+const SCRATCH_LEN_MAX: usize = (1 << 20) + 4096;
 
 thread_local! {
     /// A frame as it is stored, and raw.
@@ -73,7 +74,7 @@ pub fn seal(
     let mut bytes = Vec::with_capacity(raw.len() + SEAL_LEN);
     let salt: [u8; SALT_LEN] = random();
     bytes.extend_from_slice(&salt);
-    let codec = compress::compress_into(raw, level, &mut bytes);
+    let codec = compress::compress_frame_into(raw, level, &mut bytes);
     spoil(&mut bytes[SALT_LEN..]);
     let shape = FrameShape { origin: &session.origin, kind, codec, raw_len: raw.len() as u32 };
     let key = session.key.derive(CONTEXT, &[&salt]);

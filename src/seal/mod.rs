@@ -12,6 +12,7 @@ pub mod frame;
 pub mod keys;
 pub mod object;
 pub mod pack;
+mod planes;
 pub mod segment;
 pub mod slot;
 

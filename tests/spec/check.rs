@@ -68,6 +68,7 @@ pub(crate) fn run(case: &Case) -> Result<Facts, DecodeError> {
         ("envelope", "inner") => envelope_inner(case),
         ("envelope", "object") => envelope_object(case),
         ("config", "") => config(case),
+        ("planes", "") => planes(case),
         ("frame", "") => sealed_frame(case),
         ("pack", "prefix") => pack_prefix(case),
         ("pack", "trailer") => pack_trailer(case),
@@ -369,6 +370,12 @@ fn envelope_object(case: &Case) -> Result<Facts, DecodeError> {
 
 fn origin_of(case: &Case) -> Origin {
     wire::decode(&case.bytes("origin"), 1024).unwrap()
+}
+
+fn planes(case: &Case) -> Result<Facts, DecodeError> {
+    let codec = Codec::from_u8(case.number("codec") as u8)?;
+    let raw_len = case.number("raw-length") as usize;
+    Ok(vec![("raw", hex::encode(compress::decompress(codec, case.bytes("bytes"), raw_len)?))])
 }
 
 fn sealed_frame(case: &Case) -> Result<Facts, DecodeError> {

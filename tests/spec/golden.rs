@@ -90,6 +90,20 @@ fn noise(text: &str, len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Numbers around zero, of which each gives the upper bytes of its IEEE 754 form.
+fn weights(text: &str, width: usize, len: usize) -> Vec<u8> {
+    let random = noise(text, len.div_ceil(width) * 8);
+    let number = |eight: &[u8]| {
+        let parts = eight.chunks_exact(2).map(|two| u16::from_be_bytes([two[0], two[1]]));
+        let sum: f32 = parts.map(|part| f32::from(part) / 65_536.0 - 0.5).sum();
+        // All bits of the product mean something.
+        (sum * 0.012_345_6).to_le_bytes()[4 - width..].to_vec()
+    };
+    let mut bytes: Vec<u8> = random.chunks_exact(8).flat_map(number).collect();
+    bytes.truncate(len);
+    bytes
+}
+
 fn place() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
 }
@@ -158,6 +172,11 @@ impl<'a> Session<'a> {
             let repository = self.keyring.repository();
             self.frames.push(frame::seal(repository, &self.key, kind, 3, &raw, chunks));
         }
+    }
+
+    /// Which codecs its frames have.
+    fn codecs(&self) -> BTreeSet<u8> {
+        self.frames.iter().map(|frame| frame.record.codec as u8).collect()
     }
 
     /// The list of a stream that is cut every `len` bytes.
@@ -359,6 +378,9 @@ fn tree_a(session: &mut Session<'_>, answers: &mut Answers) -> TreeRef {
     top.file(b"noise.bin", &noise("noise", 20_000), 20_000, |_| {});
     let poem = b"All work and no play makes a dull pack.\n".repeat(1000);
     top.file(b"poem.txt", &poem, 16_384, |_| {});
+    // Numbers that are taken apart, with something behind the last whole one.
+    top.file(b"weights.bf16", &weights("bf16", 2, 20_001), 20_001, |_| {});
+    top.file(b"weights.fp32", &weights("fp32", 4, 20_003), 20_003, |_| {});
     // A chunk list of two pages.
     top.file(b"long.bin", &noise("long 0", 700 * 64), 64, |_| {});
     let long = top.entries.last().unwrap().content.as_ref().unwrap();
@@ -542,6 +564,7 @@ fn write() {
     let mut session = Session::new(&keyring_a, &mut known, (session_a(), suite, epoch));
     let mut answers_a = Answers::default();
     let root_a = tree_a(&mut session, &mut answers_a);
+    assert_eq!(session.codecs(), BTreeSet::from([0, 1, 2, 3]), "each codec is there");
     let (key, frames_a) = session.frames();
     // The frames of the first pack will be moved into a pack of session B.
     let mut packs_a = packs(&key, frames_a.clone());

@@ -30,7 +30,7 @@ COST = range(2**16, 2**22 + 1), range(1, 65), range(1, 17)
 CONFIG = {"version": {1}, "repository": ID, "suite": {1, 2}, "epoch": U32, "chunker": (U32,) * 3,
           "pack length": range(2**14, 2**27 + 1), "features": {0}, "created": TIME,
           "predecessor?": ID, "probe": (BOOL, BOOL)}
-ORIGIN, FRAME = (ID, {1, 2}, U32, {1}, b"", ID), (U32, range(16 * MIB + 1), {0, 1}, {0, 1}, U32)
+ORIGIN, FRAME = (ID, {1, 2}, U32, {1}, b"", ID), (U32, range(16 * MIB + 1), range(4), {0, 1}, U32)
 HEADER = {"origins": [ORIGIN], "frames": [(*FRAME, [(ID, LENGTH)])]}
 FENCE = {"origins": [ORIGIN], "packs": [(ID, U64, [FRAME])],
          "blocks": [(ID, U32, range(1, 4097)), ...], "filter": BYTES, "supersedes": [ID]}
@@ -131,7 +131,21 @@ def key_from_code(prefix, code):  # Code
     need(checksum == 0x2BC830A3 and data[51] & 15 == 0, "the code has a wrong letter")
     return int("".join(f"{five:05b}" for five in data[:52])[:256], 2).to_bytes(32, "big")
 
+def join(width, stored, raw):  # Planes
+    count = raw // width
+    joined, at = bytearray(count * width), 5 * width
+    for place in range(width):
+        mode, length = struct.unpack_from("<BI", stored, 5 * place)
+        body, at = stored[at:at + length], at + length
+        fits = mode < 3 and len(body) == length == (count, length, 1)[mode]
+        need(fits, "a plane of another length")
+        plane = decompress(1, body, count) if mode == 1 else body * (count if mode else 1)
+        joined[place::width] = plane
+    return bytes(joined) + stored[at:]
+
 def decompress(codec, stored, raw):  # Codecs
+    if codec > 1:
+        stored = join(2 * codec - 2, stored, raw)
     if codec == 1:
         need(zstandard.frame_content_size(stored) in (raw, -1), "zstd of another length")
         stored = zstandard.ZstdDecompressor().decompress(stored, raw, allow_extra_data=False)

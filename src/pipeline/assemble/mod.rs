@@ -463,7 +463,9 @@ impl<'a> Assembler<'a> {
         }
         let is_full = self.job_bytes + len > SMALL_LEN_MAX
             || self.job.len() >= JOB_FILE_COUNT_MAX
-            || self.job_directories() >= JOB_DIRECTORY_COUNT_MAX;
+            || self.job_directories() >= JOB_DIRECTORY_COUNT_MAX
+            // Who saves all the time gets something to save after each file.
+            || self.saving.is_some_and(|saving| saving.interval.is_zero());
         if is_full {
             self.send_job();
         }
