@@ -242,7 +242,7 @@ impl BackendError {
     }
 
     /// Wraps an operating system error.
-    pub(super) fn io(at: At, error: std::io::Error) -> Self {
+    pub(crate) fn io(at: At, error: std::io::Error) -> Self {
         use std::io::ErrorKind as Io;
         let is_object = matches!(at.what, What::Object(_));
         let at = Box::new(at);

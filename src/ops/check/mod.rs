@@ -8,8 +8,10 @@ mod subset;
 mod walk;
 
 use std::collections::HashSet;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use absent::{find_hidden, find_lost_segments, find_missing_last, pending_count};
 use findings::Findings;
@@ -21,17 +23,22 @@ use walk::Walker;
 
 use super::writer::{self, last_snapshot};
 use super::{Run, closing_notices, known_config, open_chunks};
+use crate::base::simulated::is_simulated;
 use crate::base::text::escape;
-use crate::base::{PackId, Result};
-use crate::format::ObjectName;
+use crate::base::{Error, PackId, Result};
+use crate::format::{ObjectKind, ObjectName};
 use crate::index::{Cache, CacheOptions, Scratch};
 use crate::repo::Repository;
+use crate::repo::access::list;
 use crate::repo::chunks::Chunks;
 use crate::repo::examine::examine;
 use crate::repo::ledger::Ledger;
 use crate::repo::reader::Reader;
 use crate::repo::rounds;
 use crate::repo::snapshots::{Committed, Snapshots};
+
+/// Part of `--max-memory` for an index in memory; a larger one is made on the disk.
+const INDEX_SHARE: u64 = 8;
 
 /// How closely to look.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -110,7 +117,10 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     // A cache could hide that a segment is gone, so the index is built from what is there; on the
     // disk where that can be, because memory is bounded and repositories are not.
     let cache_dir = options.cache_dir.as_ref();
-    let scratch = cache_dir.filter(|_| !check.is_quick()).and_then(|dir| Scratch::make(dir).ok());
+    let scratch = match cache_dir {
+        Some(dir) if !check.is_quick() && !check.index_fits_memory()? => Scratch::make(dir).ok(),
+        _ => None,
+    };
     let index_dir = match check.is_quick() {
         true => cache_dir,
         false => scratch.as_ref().map(Scratch::path),
@@ -125,13 +135,34 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let mut gone = check.listed(&chunks, &packs);
     let mut ledger = check.ledger()?;
     let mut damaged = HashSet::new();
+    let mut walked = None;
     if let Depth::Data(subset) = options.depth {
-        damaged = check.data(&chunks, &packs, &mut ledger, subset, &mut gone)?;
+        let is_sound = check.findings.is_empty() && ledger.damaged().is_empty();
+        let walk =
+            AllSnapshots { repository, chunks: &chunks, snapshots: &snapshots, options, run };
+        // Nearly always nothing is damaged, and then snapshots need not wait for the data.
+        (damaged, walked) = thread::scope(|threads| {
+            let walked =
+                (is_sound && !is_simulated()).then(|| threads.spawn(|| walk.trusting_all()));
+            let damaged = check.data(&chunks, &packs, &mut ledger, subset, &mut gone);
+            let walked =
+                walked.map(|walked| walked.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            Ok::<_, Error>((damaged?, walked.transpose()?))
+        })?;
     }
     check.report.verified = Verified::of(&packs, &ledger);
     damaged.extend(check.known_damaged(&packs, &ledger));
-    if !check.is_quick() || !check.findings.is_empty() || !damaged.is_empty() {
-        check.walk(&chunks, &snapshots, damaged, gone)?;
+    let is_sound = check.findings.is_empty() && damaged.is_empty();
+    match walked.filter(|_| is_sound) {
+        Some((walked, findings)) => check.conclude(&chunks, &snapshots, &walked, findings, gone)?,
+        None if check.is_quick() && is_sound => {}
+        None => {
+            let mut findings = std::mem::take(&mut check.findings);
+            let walk =
+                AllSnapshots { repository, chunks: &chunks, snapshots: &snapshots, options, run };
+            let walked = walk.run(damaged, &mut findings)?;
+            check.conclude(&chunks, &snapshots, &walked, findings, gone)?;
+        }
     }
     let Check { findings, mut report, .. } = check;
     if report.misread_count > 0 {
@@ -144,6 +175,43 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     report.findings = findings.finish();
     closing_notices(&chunks, &mut report.notices);
     Ok(report)
+}
+
+/// What walking them all takes.
+struct AllSnapshots<'a> {
+    repository: &'a Arc<Repository>,
+    chunks: &'a Chunks,
+    snapshots: &'a Snapshots,
+    options: &'a Options,
+    run: &'a Run<'a>,
+}
+
+/// What was walked.
+struct Walked {
+    snapshot_count: u64,
+    chunk_count: u64,
+}
+
+impl AllSnapshots<'_> {
+    /// Walks every snapshot, distrusting packs in `damaged`.
+    fn run(&self, damaged: HashSet<PackId>, findings: &mut Findings) -> Result<Walked> {
+        let reader = Reader::new(self.repository, self.chunks);
+        let max_memory = self.options.max_memory;
+        let mut walker = Walker::new(&reader, self.run, damaged, max_memory, findings);
+        let mut snapshot_count = 0;
+        for committed in &self.snapshots.all {
+            self.run.cancel.check()?;
+            walker.snapshot(committed)?;
+            snapshot_count += 1;
+        }
+        Ok(Walked { snapshot_count, chunk_count: walker.count() })
+    }
+
+    /// As [`Self::run`], where nothing was found yet.
+    fn trusting_all(&self) -> Result<(Walked, Findings)> {
+        let mut findings = Findings::default();
+        Ok((self.run(HashSet::new(), &mut findings)?, findings))
+    }
 }
 
 /// A check that is under way.
@@ -271,24 +339,27 @@ impl Check<'_> {
         gone
     }
 
-    /// Walks every snapshot, distrusting packs in `damaged`. Those that are `gone` are damage only if
-    /// a snapshot needs them.
-    fn walk(
+    /// Whether an index in memory takes no more than its part: about as much as the segments that it is made
+    /// of.
+    fn index_fits_memory(&self) -> Result<bool> {
+        let listed = list(&**self.repository.backend(), ObjectKind::Index)?;
+        let len: u64 = listed.iter().map(|segment| segment.len).sum();
+        Ok(len <= self.options.max_memory / INDEX_SHARE)
+    }
+
+    /// Takes in what walking all snapshots found. Packs that are `gone` are damage only if a snapshot needs
+    /// them.
+    fn conclude(
         &mut self,
         chunks: &Chunks,
         snapshots: &Snapshots,
-        damaged: HashSet<PackId>,
+        walked: &Walked,
+        findings: Findings,
         mut gone: Vec<ObjectName>,
     ) -> Result<()> {
-        let reader = Reader::new(self.repository, chunks);
-        let max_memory = self.options.max_memory;
-        let mut walker = Walker::new(&reader, self.run, damaged, max_memory, &mut self.findings);
-        for committed in &snapshots.all {
-            self.run.cancel.check()?;
-            walker.snapshot(committed)?;
-            self.report.snapshot_count += 1;
-        }
-        self.report.chunk_count = walker.count();
+        self.findings = findings;
+        self.report.snapshot_count = walked.snapshot_count;
+        self.report.chunk_count = walked.chunk_count;
         // A run that slept while prune took its first packs still names them when it goes on.
         gone.retain(|name| self.findings.take_back_unneeded(name));
         if let [first, ..] = &gone[..] {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::baton::SkewedClock;
 use super::oracle::{Tree, tree_of};
-use super::store::{Client, Faults};
+use super::store::{Break, Client, Faults};
 use super::world::World;
 use super::{content, secret};
 use crate::backend::{Backend, Verb};
@@ -107,6 +107,7 @@ pub(super) struct Tally {
     pub(super) restores: u64,
     pub(super) checks: u64,
     pub(super) killed: u64,
+    pub(super) broken: u64,
 }
 
 /// One host.
@@ -124,14 +125,27 @@ pub(super) struct Actor {
     pub(super) has_right_clock: bool,
     /// The request at which its next client is killed.
     pub(super) dies_at: Option<u64>,
+    /// When the disk of its next client fails.
+    pub(super) breaks: Option<Break>,
     pub(super) tally: Tally,
 }
 
 impl Actor {
     pub(super) fn new(me: usize, world: Arc<World>, treatment: Treatment, dir: PathBuf) -> Self {
         let (cache, tree, tally) = (Kept::default(), Tree::new(), Tally::default());
-        let (newest, has_right_clock, dies_at) = (None, false, None);
-        Self { me, world, treatment, dir, cache, tree, newest, has_right_clock, dies_at, tally }
+        Self {
+            me,
+            world,
+            treatment,
+            dir,
+            cache,
+            tree,
+            newest: None,
+            has_right_clock: false,
+            dies_at: None,
+            breaks: None,
+            tally,
+        }
     }
 
     /// Does what the dice say, until its tasks are done or something was lost.
@@ -180,7 +194,8 @@ impl Actor {
             None if self.below(1000) < self.treatment.killed => 1 + self.below(LIFE_MAX),
             None => u64::MAX,
         };
-        let client = Client::new(&self.world, self.me, &self.treatment, life);
+        let breaks = self.breaks.take();
+        let client = Client::new(&self.world, self.me, &self.treatment, life, breaks);
         let off = self.world.baton.dice(|dice| *dice.pick(&YEARS_OFF)) * YEAR;
         let ahead = if self.has_right_clock { 0 } else { off };
         let clock = SkewedClock { baton: Arc::clone(&self.world.baton), ahead };
@@ -197,6 +212,7 @@ impl Actor {
         run_on(None);
         self.world.compare_cache(self.cache.index());
         self.tally.killed += u64::from(client.is_dead());
+        self.tally.broken += u64::from(client.is_broken());
         let is_excused = client.met_fault();
         let mut problems = problems.take();
         // What a clock that is off makes of times is no fault, nor is to name what is damaged.
@@ -395,7 +411,7 @@ impl Actor {
         }
     }
 
-    fn restore(&mut self) {
+    pub(super) fn restore(&mut self) {
         let Some((id, tree)) = self.pick_live() else { return };
         self.tally.restores += 1;
         self.world.note(self.me, || format!("restore {}", id.short()));
@@ -508,6 +524,7 @@ impl Tally {
             restores,
             checks,
             killed,
+            broken,
         } = self;
         *backups += other.backups;
         *commits += other.commits;
@@ -518,5 +535,6 @@ impl Tally {
         *restores += other.restores;
         *checks += other.checks;
         *killed += other.killed;
+        *broken += other.broken;
     }
 }

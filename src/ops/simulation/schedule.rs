@@ -6,7 +6,7 @@ use super::actor::{Actor, Mix, Tally, Trap, Treatment};
 use super::baton::{Baton, Dice};
 use super::place::Place;
 use super::secret;
-use super::store::Faults;
+use super::store::{Break, Faults};
 use super::world::World;
 use crate::backend::memory::Memory;
 use crate::backend::{Backend, Verb};
@@ -376,6 +376,36 @@ impl Stage {
             self.pools[0].install(|| self.calm(&world, &place, seed, false));
         }
         (world.violation(), killed > 0)
+    }
+
+    /// Lets a host alone with its files do `task` while its disk fails: what is wrong then, and whether it came
+    /// so far.
+    pub(super) fn fail(
+        &self,
+        seed: u64,
+        breaks: Break,
+        task: fn(&mut Actor),
+    ) -> (Option<String>, bool) {
+        let world = World::new(Baton::new(seed, 1), &ORIGIN, false);
+        let place = Place::of(seed);
+        let mut actor = Actor::new(0, Arc::clone(&world), CALM, place.dir(0));
+        self.pools[0].install(|| {
+            actor.enter(seed);
+            world.baton.start(0);
+            for _ in 0..3 {
+                actor.back_up();
+            }
+            actor.forget();
+            actor.breaks = Some(breaks);
+            task(&mut actor);
+            actor.back_up();
+            simulated::leave();
+        });
+        if !world.is_over() {
+            // A pack that could not be read counts as damaged until it can.
+            self.pools[0].install(|| self.calm(&world, &place, seed, true));
+        }
+        (world.violation(), actor.tally.broken > 0)
     }
 
     /// Lets a host alone that does not know of the rule `off`, and loses one of its packs between two

@@ -1,10 +1,11 @@
 //! A store as an actor meets it: each request is a turn that may fail in every way a store can.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use rustix::io::Errno;
 
 use super::actor::{Trap, Treatment};
 use super::world::{Effect, World};
@@ -49,6 +50,15 @@ impl Faults {
     }
 }
 
+/// When the disk fails.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Break {
+    /// The request at which it does, counted from 1.
+    pub(super) at: u64,
+    /// Whether it fails whenever the same thing is asked for again.
+    pub(super) stays: bool,
+}
+
 /// One client of the store, until its process ends.
 pub(super) struct Client {
     world: Arc<World>,
@@ -59,6 +69,11 @@ pub(super) struct Client {
     /// Requests until it is killed.
     left: AtomicU64,
     is_dead: AtomicBool,
+    /// Requests until the disk fails, and whether what was asked for cannot be had from then on.
+    sound: AtomicU64,
+    stays_broken: bool,
+    broken: Mutex<Option<What>>,
+    broken_count: AtomicU64,
     /// How often it met the trap of the schedule.
     trap_count: AtomicU64,
     fault_count: AtomicU64,
@@ -73,6 +88,7 @@ enum Fate {
     Flipped,
     Full,
     Torn,
+    Broken,
 }
 
 impl Fate {
@@ -86,17 +102,19 @@ impl Fate {
             Self::Flipped => " flipped",
             Self::Full => " full",
             Self::Torn => " torn",
+            Self::Broken => " broken",
         }
     }
 }
 
 impl Client {
-    /// A client that is killed after so many requests.
+    /// A client that is killed after so many requests, and whose disk fails at another one.
     pub(super) fn new(
         world: &Arc<World>,
         me: usize,
         treatment: &Treatment,
         life: u64,
+        breaks: Option<Break>,
     ) -> Arc<Self> {
         let hides = world.baton.dice(|dice| dice.falls(treatment.hides));
         let hidden = if hides { world.any_seen_snapshot() } else { None };
@@ -108,6 +126,10 @@ impl Client {
             hidden,
             left: AtomicU64::new(life),
             is_dead: AtomicBool::new(false),
+            sound: AtomicU64::new(breaks.map_or(0, |breaks| breaks.at)),
+            stays_broken: breaks.is_some_and(|breaks| breaks.stays),
+            broken: Mutex::default(),
+            broken_count: AtomicU64::new(0),
             trap_count: AtomicU64::new(0),
         })
     }
@@ -115,6 +137,11 @@ impl Client {
     /// Whether it was killed, or all are because something was lost.
     pub(super) fn is_dead(&self) -> bool {
         self.is_dead.load(Ordering::Relaxed) || self.world.is_over()
+    }
+
+    /// Whether its disk has failed.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken_count.load(Ordering::Relaxed) > 0
     }
 
     /// Whether it was told the truth all the time.
@@ -149,6 +176,10 @@ impl Client {
         {
             fate = Fate::Flipped;
         }
+        if self.breaks(at) {
+            self.broken_count.fetch_add(1, Ordering::Relaxed);
+            fate = Fate::Broken;
+        }
         if is_last {
             self.is_dead.store(true, Ordering::Relaxed);
             fate = match baton.dice(|dice| dice.below(3)) {
@@ -162,6 +193,17 @@ impl Client {
         let killed = if is_last { " killed" } else { "" };
         self.world.note(self.me, || format!("{at}{}{killed}", fate.mark()));
         Ok(fate)
+    }
+
+    /// Whether the disk fails at this request.
+    fn breaks(&self, at: &At) -> bool {
+        let mut broken = self.broken.lock().expect("not poisoned");
+        let count = |left: u64| left.checked_sub(1);
+        let begins = self.sound.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) == Ok(1);
+        if begins && self.stays_broken {
+            *broken = Some(at.what.clone());
+        }
+        begins || broken.as_ref() == Some(&at.what)
     }
 
     fn is_trap(&self, at: &At) -> bool {
@@ -215,6 +257,7 @@ impl Client {
                 Err(offline(at))
             }
             Fate::Lost => Err(offline(at)),
+            Fate::Broken => Err(broken(at)),
             Fate::Refused if is_put => Ok(Put::Exists),
             Fate::Full if is_put => {
                 Err(BackendError::Full { at: Box::new(at.clone()), source: None })
@@ -235,6 +278,7 @@ impl Client {
     ) -> Result<(T, bool), BackendError> {
         match self.turn(at)? {
             Fate::Lost | Fate::Unheard | Fate::Late => Err(offline(at)),
+            Fate::Broken => Err(broken(at)),
             fate => Ok((read()?, matches!(fate, Fate::Flipped))),
         }
     }
@@ -353,6 +397,10 @@ fn flipped(sealed: &Sealed) -> Sealed {
 
 fn offline(at: &At) -> BackendError {
     BackendError::Offline { at: Box::new(at.clone()), source: None }
+}
+
+fn broken(at: &At) -> BackendError {
+    BackendError::io(at.clone(), Errno::IO.into())
 }
 
 fn other(at: &At, why: &str) -> BackendError {

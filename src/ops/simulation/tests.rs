@@ -10,6 +10,7 @@ use super::schedule::{
     ACCUSED, DOOM_ASLEEP, LATE_DOOM, LISTING_ASLEEP, LOSSY, MISREAD, MISREAD_PACKS, Mood, Outcome,
     PRUNE_ASLEEP, SAVING, Stage, TWINS, WRITER_ASLEEP,
 };
+use super::store::Break;
 use crate::base::rules::{ALL, Rule};
 
 /// Schedules in CI.
@@ -214,7 +215,7 @@ const NEEDED: [(Rule, Way, u64); 20] = [
     (Rule::LastCopy, Way::Twins, 408),
     (Rule::HeaderRead, Way::Lossy, 1),
     (Rule::OneDecision, Way::PruneAsleep, 184),
-    (Rule::TwoRounds, Way::LateDoom, 544),
+    (Rule::TwoRounds, Way::LateDoom, 2288),
 ];
 
 /// Rules that have a second line, so that nothing goes wrong without one of them alone.
@@ -283,6 +284,32 @@ fn any_request_may_be_the_last() {
         }
         assert!(at > 8, "{name} makes {at} requests");
     }
+}
+
+#[test]
+fn a_disk_may_fail_at_any_request() {
+    let stage = Stage::new();
+    let more: [Task; 2] = [("restore", Actor::restore), ("check", Actor::read_back)];
+    let mut site_count = 0;
+    for (name, task) in TASKS.into_iter().chain(more) {
+        for at in 1.. {
+            // Once, or whenever the same is asked for again.
+            let came: Vec<bool> = [(0, false), (0, true), (1, true)]
+                .into_iter()
+                .map(|(seed, stays)| {
+                    let (violation, is_broken) = stage.fail(seed, Break { at, stays }, task);
+                    assert_eq!(violation, None, "{name}, request {at}, {stays}, seed {seed}");
+                    is_broken
+                })
+                .collect();
+            site_count += came.iter().filter(|came| **came).count();
+            if came.iter().all(|came| !came) {
+                break;
+            }
+        }
+    }
+    std::io::stdout().write_all(format!("{site_count} sites of EIO\n").as_bytes()).unwrap();
+    assert!(site_count > 300, "{site_count}");
 }
 
 /// Searches for seeds in which something goes wrong without a rule, for those who add one.
