@@ -27,6 +27,7 @@ pub mod file_place;
 pub mod flow;
 pub mod flush;
 pub mod how;
+mod large;
 pub mod layout;
 pub mod links;
 pub mod memory;

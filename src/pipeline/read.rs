@@ -1,18 +1,15 @@
 //! Reads files and splits them, handing their content to rayon for the rest.
 
 use std::ops::Range;
-use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::blocks::Blocks;
 use super::budget::Budget;
-use super::content::{Content, Fault, fill, judge, read_content};
+use super::content::{Content, Fault, judge, read_content};
 use super::failure::Failure;
 use super::flow::{Event, FileToRead, Finished, Pieces, Place, ReadJob, Watch};
 use super::proof::Proof;
 use super::recognize;
-use super::rows::RowChild;
 use super::seal::Sealer;
 use super::workers::Workers;
 use crate::base::{Cancel, Clock, Error, Problems, Progress, Result, Timestamp};
@@ -26,11 +23,6 @@ use crate::source::{Comparison, Describer, Layout, OpenFile, Settled, Signature}
 
 /// Files up to this length are read whole, several together; longer ones block by block.
 pub const SMALL_LEN_MAX: u64 = 1 << 20;
-/// Bytes of a file after which the part that was read is noted: what an interrupted run has to read again
-/// at most.
-const PART_LEN: u64 = 1 << 30;
-/// Time after which it is noted in any case.
-const PART_INTERVAL: Duration = Duration::from_secs(60);
 /// Times that a small file is read which changes meanwhile: most writers are done at once.
 const ATTEMPT_COUNT_MAX: usize = 2;
 
@@ -303,112 +295,12 @@ impl<'s> Reading<'s> {
         Some(Finished { entry: encoded, signature, settled })
     }
 
-    /// Reads a large file block by block; workers seal while it reads on.
-    fn large(
-        &'s self,
-        workers: Workers<'_, 's>,
-        file: FileToRead,
-        events: &Sender<Event>,
-    ) -> Option<Finished> {
-        let started = self.clock.now();
-        let open = self.open(&file)?;
-        self.progress.set_current(open.path_bytes());
-        let (mut entry, problems) = self.describer.file(&open);
-        let is_described = problems.is_empty();
-        self.problems.extend(problems.into_iter().map(Error::from));
-        let mut layout = open.layout();
-        let splitter = recognize::open(self.chunker, self.budget, &open, &layout);
-        record(&splitter, &mut entry);
-        let mut blocks = Blocks::new(self, Some(splitter));
-        let mut short = None;
-        let mut data_bytes =
-            file.part().map_or(0, |row| self.go_on(row, &open, &layout, &mut blocks));
-        let start = blocks.offset();
-        let mut noted = (start, Instant::now());
-        let note = |blocks: &mut Blocks<'s>, entry: &Entry, layout: &Layout, all| {
-            let signature = open.child().signature;
-            let settled = settled(&signature, started, is_described);
-            let part = self.or_fail(part_of(entry, layout, blocks, all))?;
-            let finished = |entry| Finished { entry, signature, settled };
-            part.map(|entry| events.send(Event::Part(file.place, finished(entry))).is_ok())
-        };
-        'ranges: for range in layout.clone().data_ranges() {
-            let end = range.offset + range.len;
-            if end <= start {
-                continue;
-            }
-            blocks.skip_to(range.offset.max(start));
-            while blocks.offset() < end {
-                if self.failure.is_raised() {
-                    return None;
-                }
-                if self.cancel.is_raised() {
-                    note(&mut blocks, &entry, &layout, true);
-                    return None;
-                }
-                if blocks.offset() - noted.0 >= PART_LEN || noted.1.elapsed() >= PART_INTERVAL {
-                    noted = (blocks.offset(), Instant::now());
-                    note(&mut blocks, &entry, &layout, false);
-                }
-                let offset = blocks.offset();
-                let len = (blocks.next_len() as u64).min(end - offset) as usize;
-                let is_last = offset + len as u64 == end;
-                let read = blocks.read(workers, &mut entry, len, is_last, |buffer| {
-                    let read;
-                    (read, short) = fill(&open, buffer, offset);
-                    read
-                });
-                data_bytes += self.or_fail(read)? as u64;
-                if short.is_some() {
-                    layout.truncate(blocks.offset());
-                    break 'ranges;
-                }
-            }
-        }
-        let signature = open.child().signature;
-        let is_sound = self.conclude(&mut entry, judge(&open, &layout, short)) && is_described;
-        let settled = settled(&signature, started, is_sound);
-        set_layout(&mut entry, layout);
-        entry.content = self.or_fail(blocks.finish())?;
-        let encoded = EncodedEntry::new(&entry);
-        // Holes are done as well.
-        self.progress.bytes_done.add(encoded.content_bytes.saturating_sub(data_bytes));
-        self.count_file(file.entry_before(), &encoded);
-        Some(Finished { entry: encoded, signature, settled })
-    }
-
-    /// Takes over what an interrupted run has read of a file, if it is still that file; says how many bytes
-    /// of data that is.
-    fn go_on(
-        &self,
-        row: &RowChild,
-        open: &OpenFile,
-        layout: &Layout,
-        blocks: &mut Blocks<'_>,
-    ) -> u64 {
-        let now = &open.child().signature;
-        let is_same = self.comparison.is_same(&row.signature, row.settled, now);
-        let Ok(known) = Entry::decode(&row.entry) else { return 0 };
-        let (Some(size), Some(content)) = (known.size, &known.content) else { return 0 };
-        let mut covered = layout.clone();
-        covered.truncate(size);
-        if !is_same || known.holes.unwrap_or_default() != covered.holes {
-            return 0;
-        }
-        let Some(Ok(list)) = self.proof.map(|proof| proof.rebuild(content, self.sealer)) else {
-            return 0;
-        };
-        blocks.start_behind(list, size);
-        self.progress.bytes_done.add(covered.data_bytes());
-        covered.data_bytes()
-    }
-
     /// Ends the run with the error, if there is one.
-    fn or_fail<T>(&self, result: Result<T>) -> Option<T> {
+    pub(super) fn or_fail<T>(&self, result: Result<T>) -> Option<T> {
         result.map_err(|error| self.failure.raise(error)).ok()
     }
 
-    fn open(&self, file: &FileToRead) -> Option<OpenFile> {
+    pub(super) fn open(&self, file: &FileToRead) -> Option<OpenFile> {
         match OpenFile::open(&file.open, &file.child) {
             Ok(open) => Some(open),
             Err(problem) => {
@@ -420,7 +312,7 @@ impl<'s> Reading<'s> {
 
     /// Marks a file that was not read as it was at one moment, and says so. Returns whether its
     /// stat may prove to the next run that it is the same.
-    fn conclude(&self, entry: &mut Entry, end: Result<bool, Fault>) -> bool {
+    pub(super) fn conclude(&self, entry: &mut Entry, end: Result<bool, Fault>) -> bool {
         end.unwrap_or_else(|fault| {
             entry.set_flag(flags::INCONSISTENT);
             self.problems.push(fault.problem);
@@ -440,7 +332,7 @@ impl<'s> Reading<'s> {
 }
 
 /// What the times of a file prove that was read from `started` on.
-fn settled(signature: &Signature, started: Timestamp, is_sound: bool) -> Settled {
+pub(super) fn settled(signature: &Signature, started: Timestamp, is_sound: bool) -> Settled {
     if is_sound { signature.settled(started, SETTLE) } else { Settled::Nothing }
 }
 
@@ -450,24 +342,7 @@ pub(super) fn record(splitter: &Splitter, entry: &mut Entry) {
     entry.profile = (profile != Profile::General).then_some(profile as u8);
 }
 
-/// The entry of the part of a file that is sealed, or of `all` that was read and ends with a chunk.
-fn part_of(
-    entry: &Entry,
-    layout: &Layout,
-    blocks: &mut Blocks<'_>,
-    all: bool,
-) -> Result<Option<EncodedEntry>> {
-    let Some((content, len)) = blocks.so_far(all)? else { return Ok(None) };
-    let mut layout = layout.clone();
-    layout.truncate(layout.end_of(len));
-    let mut entry = entry.clone();
-    entry.set_flag(flags::INCONSISTENT);
-    set_layout(&mut entry, layout);
-    entry.content = Some(content);
-    Ok(Some(EncodedEntry::new(&entry)))
-}
-
-fn set_layout(entry: &mut Entry, layout: Layout) {
+pub(super) fn set_layout(entry: &mut Entry, layout: Layout) {
     entry.size = Some(layout.size);
     entry.holes = (!layout.holes.is_empty()).then_some(layout.holes);
 }

@@ -253,8 +253,8 @@ impl Check<'_> {
         let pending = pending_count(self.repository, &snapshots)?;
         if pending > 0 {
             self.report.notices.push(format!(
-                "{pending} sessions have a root and no snapshot: they were stopped at the very end, \
-                 or somebody took their snapshots away"
+                "{pending} sessions have a root and no snapshot: they run still or were interrupted \
+                 (`parados snapshots --interrupted` lists them), or somebody took their snapshots away"
             ));
         }
         Ok(snapshots)

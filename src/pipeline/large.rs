@@ -1,0 +1,142 @@
+//! Reads a large file block by block, from where an interrupted run has left it.
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+
+use super::blocks::Blocks;
+use super::content::{fill, judge};
+use super::flow::{Event, FileToRead, Finished};
+use super::read::{Reading, record, set_layout, settled};
+use super::recognize;
+use super::rows::RowChild;
+use super::workers::Workers;
+use crate::base::{Error, Result};
+use crate::format::entry::{Entry, flags};
+use crate::repo::tree::EncodedEntry;
+use crate::source::{Layout, OpenFile};
+
+/// Bytes of a file after which the part that was read is noted: what an interrupted run has to read again
+/// at most.
+const PART_LEN: u64 = 1 << 30;
+/// Time after which it is noted in any case.
+const PART_INTERVAL: Duration = Duration::from_secs(60);
+impl<'s> Reading<'s> {
+    /// Reads a large file block by block; workers seal while it reads on.
+    pub(super) fn large(
+        &'s self,
+        workers: Workers<'_, 's>,
+        file: FileToRead,
+        events: &Sender<Event>,
+    ) -> Option<Finished> {
+        let started = self.clock.now();
+        let open = self.open(&file)?;
+        self.progress.set_current(open.path_bytes());
+        let (mut entry, problems) = self.describer.file(&open);
+        let is_described = problems.is_empty();
+        self.problems.extend(problems.into_iter().map(Error::from));
+        let mut layout = open.layout();
+        let splitter = recognize::open(self.chunker, self.budget, &open, &layout);
+        record(&splitter, &mut entry);
+        let mut blocks = Blocks::new(self, Some(splitter));
+        let mut short = None;
+        let mut data_bytes =
+            file.part().map_or(0, |row| self.go_on(row, &open, &layout, &mut blocks));
+        let start = blocks.offset();
+        let mut noted = (start, Instant::now());
+        let note = |blocks: &mut Blocks<'s>, entry: &Entry, layout: &Layout, all| {
+            let signature = open.child().signature;
+            let settled = settled(&signature, started, is_described);
+            if let Some(Some(entry)) = self.or_fail(part_of(entry, layout, blocks, all)) {
+                let part = Finished { entry, signature, settled };
+                let _sent = events.send(Event::Part(file.place, part));
+            }
+        };
+        'ranges: for range in layout.clone().data_ranges() {
+            let end = range.offset + range.len;
+            if end <= start {
+                continue;
+            }
+            blocks.skip_to(range.offset.max(start));
+            while blocks.offset() < end {
+                if self.failure.is_raised() {
+                    return None;
+                }
+                if self.cancel.is_raised() {
+                    note(&mut blocks, &entry, &layout, true);
+                    return None;
+                }
+                if blocks.offset() - noted.0 >= PART_LEN || noted.1.elapsed() >= PART_INTERVAL {
+                    noted = (blocks.offset(), Instant::now());
+                    note(&mut blocks, &entry, &layout, false);
+                }
+                let offset = blocks.offset();
+                let len = (blocks.next_len() as u64).min(end - offset) as usize;
+                let is_last = offset + len as u64 == end;
+                let read = blocks.read(workers, &mut entry, len, is_last, |buffer| {
+                    let read;
+                    (read, short) = fill(&open, buffer, offset);
+                    read
+                });
+                data_bytes += self.or_fail(read)? as u64;
+                if short.is_some() {
+                    layout.truncate(blocks.offset());
+                    break 'ranges;
+                }
+            }
+        }
+        let signature = open.child().signature;
+        let is_sound = self.conclude(&mut entry, judge(&open, &layout, short)) && is_described;
+        let settled = settled(&signature, started, is_sound);
+        set_layout(&mut entry, layout);
+        entry.content = self.or_fail(blocks.finish())?;
+        let encoded = EncodedEntry::new(&entry);
+        // Holes are done as well.
+        self.progress.bytes_done.add(encoded.content_bytes.saturating_sub(data_bytes));
+        self.count_file(file.entry_before(), &encoded);
+        Some(Finished { entry: encoded, signature, settled })
+    }
+
+    /// Takes over what an interrupted run has read of a file, if it is still that file; says how many bytes
+    /// of data that is.
+    fn go_on(
+        &self,
+        row: &RowChild,
+        open: &OpenFile,
+        layout: &Layout,
+        blocks: &mut Blocks<'_>,
+    ) -> u64 {
+        let now = &open.child().signature;
+        let is_same = self.comparison.is_same(&row.signature, row.settled, now);
+        let Ok(known) = Entry::decode(&row.entry) else { return 0 };
+        let (Some(size), Some(content)) = (known.size, &known.content) else { return 0 };
+        let mut covered = layout.clone();
+        covered.truncate(size);
+        if !is_same || known.holes.unwrap_or_default() != covered.holes {
+            return 0;
+        }
+        let Some(Ok(list)) = self.proof.map(|proof| proof.rebuild(content, self.sealer)) else {
+            return 0;
+        };
+        blocks.start_behind(list, size);
+        self.progress.bytes_done.add(covered.data_bytes());
+        covered.data_bytes()
+    }
+}
+
+/// The entry of the part of a file that is sealed, or of `all` that was read and ends with a chunk.
+fn part_of(
+    entry: &Entry,
+    layout: &Layout,
+    blocks: &mut Blocks<'_>,
+    all: bool,
+) -> Result<Option<EncodedEntry>> {
+    let Some((content, len)) = blocks.so_far(all)? else { return Ok(None) };
+    let mut layout = layout.clone();
+    layout.truncate(layout.end_of(len));
+    let mut entry = entry.clone();
+    entry.set_flag(flags::INCONSISTENT);
+    set_layout(&mut entry, layout);
+    entry.content = Some(content);
+    Ok(Some(EncodedEntry::new(&entry)))
+}
