@@ -34,6 +34,7 @@ mod secrets;
 mod selection;
 mod signals;
 mod special;
+mod spoiling;
 mod storm;
 mod streams;
 mod tempest;

@@ -1,7 +1,9 @@
 //! Every action on every kind of object, followed by everything that a person does.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use parados::backend::Backend;
@@ -17,10 +19,9 @@ use tempfile::TempDir;
 use crate::actions::{ACTIONS, Action, Leaves};
 use crate::world::{Answer, Case, Contents, Look, OPERATIONS, Operation, Thing, World, look};
 
-/// Between two bytes of a longer object that are altered, or to which it is cut; odd, so that every
-/// bit of a byte has its turn.
+/// Between two lengths to which a longer object is cut.
 const STRIDE: usize = 7;
-/// Of objects up to this length, every byte is altered.
+/// Objects up to this length are cut to every length.
 const SHORT_LEN: usize = 1100;
 
 /// A repository with several objects of every kind.
@@ -372,29 +373,55 @@ fn the_scene_is_whole_and_has_every_kind_of_object() {
     }
 }
 
-/// Every byte and length of short objects, a sample of those of packs.
+/// What becomes of an object.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    /// One bit of the byte at this offset is another one.
+    Flip(usize),
+    /// It ends after so many bytes.
+    Cut(usize),
+}
+
+impl Change {
+    fn of(self, whole: &Bytes) -> Bytes {
+        match self {
+            Self::Flip(at) => {
+                let mut bytes = whole.to_vec();
+                bytes[at] ^= 1 << (at % 8);
+                bytes.into()
+            }
+            Self::Cut(len) => whole.slice(..len),
+        }
+    }
+}
+
+/// Every byte of every object, and every length of short ones.
 #[test]
 fn a_check_names_an_object_of_which_any_byte_is_wrong_or_gone() {
     let scene = Scene::new();
+    let mut cases = Vec::new();
     for victim in VICTIMS {
         let name = (victim.name)(&scene);
-        let whole = &scene.contents[&name];
-        let stride = if whole.len() <= SHORT_LEN { 1 } else { STRIDE };
-        let flips = (0..whole.len()).step_by(stride).map(|at| {
-            let mut bytes = whole.to_vec();
-            bytes[at] ^= 1 << (at % 8);
-            (format!("byte {at}"), Bytes::from(bytes))
-        });
-        let cuts = (0..whole.len())
-            .step_by(stride)
-            .map(|len| (format!("cut to {len}"), whole.slice(..len)));
-        for (what, bytes) in flips.chain(cuts) {
-            let Some(_case) = Case::begin(format!("{} / {what}", victim.title)) else { continue };
+        let len = scene.contents[&name].len();
+        let stride = if len <= SHORT_LEN { 1 } else { STRIDE };
+        let changes = (0..len).map(Change::Flip).chain((0..len).step_by(stride).map(Change::Cut));
+        cases.extend(changes.map(|change| (victim.title, name.clone(), change)));
+    }
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        while let Some((title, name, change)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(_case) = Case::begin(format!("{title} / {change:?}")) else { continue };
             let mut contents = scene.contents.clone();
-            contents.insert(name.clone(), bytes);
+            contents.insert(name.clone(), change.of(&scene.contents[name]));
             let world = World::over(&contents, &scene.scratch);
             let told = world.run(Operation::Check, scene.last).told();
-            assert!(told.contains(&name), "{told}");
+            assert!(told.contains(name), "{told}");
         }
-    }
+    };
+    std::thread::scope(|threads| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            threads.spawn(worker);
+        }
+    });
+    std::io::stdout().write_all(format!("{} changes\n", cases.len()).as_bytes()).unwrap();
 }
