@@ -164,7 +164,14 @@ pub enum Event {
     /// Files were read; none for one that could not be.
     Files(Vec<(Place, Option<Finished>)>),
     /// The first part of a file was read, and reading goes on.
-    Part(Place, Finished),
+    Part {
+        /// Where its entry belongs.
+        place: Place,
+        /// An entry of what was read.
+        read: Finished,
+        /// Whether so much of it is new that it should be stored.
+        is_long: bool,
+    },
     /// A helper panicked; what it was asked will not be answered.
     Broken,
 }

@@ -16,8 +16,8 @@ use crate::format::entry::{Entry, flags};
 use crate::repo::tree::EncodedEntry;
 use crate::source::{Layout, OpenFile};
 
-/// Bytes of a file after which the part that was read is noted: what an interrupted run has to read again
-/// at most.
+/// Bytes of a file after which the part that was read is noted and stored: what an interrupted run has to
+/// read again at most, beside what was in flight.
 const PART_LEN: u64 = 1 << 30;
 /// Time after which it is noted in any case.
 const PART_INTERVAL: Duration = Duration::from_secs(60);
@@ -44,12 +44,12 @@ impl<'s> Reading<'s> {
             file.part().map_or(0, |row| self.go_on(row, &open, &layout, &mut blocks));
         let start = blocks.offset();
         let mut noted = (start, Instant::now());
-        let note = |blocks: &mut Blocks<'s>, entry: &Entry, layout: &Layout, all| {
+        let note = |blocks: &mut Blocks<'s>, entry: &Entry, layout: &Layout, all, is_long| {
             let signature = open.child().signature;
             let settled = settled(&signature, started, is_described);
             if let Some(Some(entry)) = self.or_fail(part_of(entry, layout, blocks, all)) {
-                let part = Finished { entry, signature, settled };
-                let _sent = events.send(Event::Part(file.place, part));
+                let read = Finished { entry, signature, settled };
+                let _sent = events.send(Event::Part { place: file.place, read, is_long });
             }
         };
         'ranges: for range in layout.clone().data_ranges() {
@@ -63,12 +63,13 @@ impl<'s> Reading<'s> {
                     return None;
                 }
                 if self.cancel.is_raised() {
-                    note(&mut blocks, &entry, &layout, true);
+                    note(&mut blocks, &entry, &layout, true, false);
                     return None;
                 }
-                if blocks.offset() - noted.0 >= PART_LEN || noted.1.elapsed() >= PART_INTERVAL {
+                let is_long = blocks.offset() - noted.0 >= PART_LEN;
+                if is_long || noted.1.elapsed() >= PART_INTERVAL {
                     noted = (blocks.offset(), Instant::now());
-                    note(&mut blocks, &entry, &layout, false);
+                    note(&mut blocks, &entry, &layout, false, is_long);
                 }
                 let offset = blocks.offset();
                 let len = (blocks.next_len() as u64).min(end - offset) as usize;
@@ -97,8 +98,8 @@ impl<'s> Reading<'s> {
         Some(Finished { entry: encoded, signature, settled })
     }
 
-    /// Takes over what an interrupted run has read of a file, if it is still that file; says how many bytes
-    /// of data that is.
+    /// Takes over what an interrupted run has read of a file, if it is still that file, as far as that is
+    /// stored; says how many bytes of data that is.
     fn go_on(
         &self,
         row: &RowChild,
@@ -115,12 +116,14 @@ impl<'s> Reading<'s> {
         if !is_same || known.holes.unwrap_or_default() != covered.holes {
             return 0;
         }
-        let Some(Ok(list)) = self.proof.map(|proof| proof.rebuild(content, self.sealer)) else {
+        let front = self.proof.map(|proof| proof.stored_front(content, self.sealer));
+        let Some(Ok(front)) = front.filter(|front| front.as_ref().is_ok_and(|f| f.len > 0)) else {
             return 0;
         };
-        blocks.start_behind(list, size);
-        self.progress.bytes_done.add(covered.data_bytes());
-        covered.data_bytes()
+        let len = front.len;
+        blocks.start_behind(front, covered.end_of(len));
+        self.progress.bytes_done.add(len);
+        len
     }
 }
 

@@ -10,7 +10,7 @@ use super::seal::Sealer;
 use crate::base::{ChunkId, Result};
 use crate::format::entry::Entry;
 use crate::format::list::ChunkList;
-use crate::repo::list::{for_each_chunk, read_page};
+use crate::repo::list::read_page;
 use crate::repo::reader::Reader;
 
 /// Chunks that are asked for at a time.
@@ -32,14 +32,42 @@ impl<'a> Proof<'a> {
         entry.content.is_none_or(|list| self.has_all(&list).unwrap_or(false))
     }
 
-    /// Builds a list anew, so that it can go on. Its pages are sealed where they are not stored.
+    /// The first chunks of a list, as far as each is in a pack that can be relied on, in a list that can go
+    /// on. Its pages are sealed where they are not stored.
     ///
     /// # Errors
-    /// Names the page that cannot be read.
-    pub(super) fn rebuild(&self, list: &ChunkList, sealer: &Sealer<'_>) -> Result<Listed> {
+    /// When the run is ending.
+    pub(super) fn stored_front(&self, list: &ChunkList, sealer: &Sealer<'_>) -> Result<Listed> {
         let mut listed = Listed::default();
-        for_each_chunk(&self.0, list, &mut |piece| listed.push(piece, sealer))?;
+        self.add_front(list, &mut listed, sealer)?;
         Ok(listed)
+    }
+
+    /// Adds what is stored of a list; says whether that is all.
+    fn add_front(
+        &self,
+        list: &ChunkList,
+        listed: &mut Listed,
+        sealer: &Sealer<'_>,
+    ) -> Result<bool> {
+        for pieces in list.pieces.chunks(BATCH_COUNT) {
+            let ids: Vec<ChunkId> = pieces.iter().map(|piece| piece.id).collect();
+            let alive = self.0.chunks().find_alive(&ids)?;
+            for (piece, is_alive) in pieces.iter().zip(alive) {
+                if !is_alive {
+                    return Ok(false);
+                }
+                if list.level == 0 {
+                    listed.push(*piece, sealer)?;
+                    continue;
+                }
+                let Ok(page) = read_page(&self.0, piece, list.level - 1) else { return Ok(false) };
+                if !self.add_front(&page, listed, sealer)? {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn has_all(&self, list: &ChunkList) -> Result<bool> {

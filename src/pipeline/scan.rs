@@ -301,8 +301,7 @@ impl Scanner<'_> {
         let signature = child.signature;
         if let Some(row) = before.filter(|row| row.is_part) {
             let is_right = child.kind == EntryKind::File
-                && self.last_run.comparison.is_same(&row.signature, row.settled, &signature)
-                && self.last_run.proof.is_some_and(|proof| proof.is_stored(row));
+                && self.last_run.comparison.is_same(&row.signature, row.settled, &signature);
             if !is_right {
                 return self.classify(open, child, None, is_proven, started);
             }

@@ -222,6 +222,57 @@ fn a_large_file_that_was_read_in_part_is_read_from_there_on() {
     assert!(fs::read(world.at("again").join(below)).unwrap() == content);
 }
 
+/// The first GiB repeats, and is stored soon; the rest takes long.
+#[test]
+fn of_a_large_file_a_killed_run_leaves_the_last_gibibyte_at_most() {
+    let world = World::with_repository();
+    fs::create_dir(world.at("source")).unwrap();
+    let path = world.at("source/large");
+    let mut file = fs::File::create(&path).unwrap();
+    let block = noise(5, 64 << 20);
+    for _ in 0..18 {
+        file.write_all(&block).unwrap();
+    }
+    file.write_all(hex::encode(noise(6, 96 << 20)).as_bytes()).unwrap();
+    file.sync_all().unwrap();
+    drop(file);
+    sleep(Duration::from_secs(3));
+    let typed = ["backup", "source", "--compression", "max", "--max-memory", "256M"];
+    let mut child = world.command(&typed).spawn().unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while world.objects("sessions").is_empty() {
+        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(20));
+    }
+    // Rows are written every five seconds.
+    sleep(Duration::from_secs(6));
+    assert!(child.try_wait().unwrap().is_none(), "it was too fast");
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    // Whatever was not read again is as it was before.
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    for offset in (0..18 * block.len() as u64).step_by(block.len()) {
+        file.write_all_at(b"changed", offset).unwrap();
+    }
+    file.set_modified(modified).unwrap();
+    drop(file);
+    world.ok(&["backup", "source", "--ignore-ctime"]);
+    world.ok(&["restore", "latest", "--target", "back"]);
+    let back = fs::File::open(world.at("back").join(path.strip_prefix("/").unwrap())).unwrap();
+    let mut unread = 0;
+    let mut start = [0; 7];
+    for offset in (0..18 * block.len() as u64).step_by(block.len()) {
+        back.read_exact_at(&mut start, offset).unwrap();
+        unread += usize::from(start != *b"changed");
+    }
+    let line = format!("{} MiB of it were not read again\n", unread * 64);
+    std::io::stdout().write_all(line.as_bytes()).unwrap();
+    // The first GiB, but for what was in flight.
+    assert!(unread >= 12, "{unread}");
+    world.ok(&["check", "--read-data"]);
+}
+
 #[test]
 fn packs_without_a_segment_are_used_and_described() {
     let world = World::with_repository();

@@ -190,7 +190,9 @@ impl<'a> Assembler<'a> {
                         }
                     }
                 }
-                Ok(Some(Event::Part(place, part))) => self.note_late(place, Slot::Part(part)),
+                Ok(Some(Event::Part { place, read, .. })) => {
+                    self.note_late(place, Slot::Part(read));
+                }
                 Ok(Some(Event::Broken)) | Err(_) => break,
             }
         }
@@ -319,7 +321,12 @@ impl<'a> Assembler<'a> {
                     self.scanned(reply)?;
                 }
                 Some(Event::Broken) => return Err(broken()),
-                Some(Event::Part(place, part)) => self.note_late(place, Slot::Part(part)),
+                Some(Event::Part { place, read, is_long }) => {
+                    self.note_late(place, Slot::Part(read));
+                    if is_long {
+                        self.save()?;
+                    }
+                }
                 Some(Event::Files(files)) => {
                     self.read_count -= 1;
                     for (place, finished) in files {
