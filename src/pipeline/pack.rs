@@ -53,6 +53,10 @@ impl<'a> Packing<'a> {
     /// Takes a message in; breaks after the last one.
     pub(super) fn take(&mut self, message: FrameMessage) -> ControlFlow<()> {
         match message {
+            FrameMessage::End => {
+                self.close();
+                return ControlFlow::Break(());
+            }
             _ if self.failure.is_raised() => {}
             FrameMessage::Frame(frame) => {
                 let class = match frame.record.kind {
@@ -68,10 +72,6 @@ impl<'a> Packing<'a> {
                 // Whoever takes receipts ends only when this stage has.
                 let receipt = Receipt::SoFar(self.sent, snapshot);
                 self.receipts.send(receipt).expect("receipts are taken until the last one");
-            }
-            FrameMessage::End => {
-                self.close();
-                return ControlFlow::Break(());
             }
         }
         ControlFlow::Continue(())
