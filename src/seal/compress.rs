@@ -1,6 +1,6 @@
 //! Compression before sealing, into exactly the promised length after opening.
 //!
-//! Frames take [`planes`] where they hold numbers; other bodies are as they are or one zstd frame.
+//! Frames take planes where they hold numbers; other bodies are as they are or one zstd frame.
 
 use std::cell::RefCell;
 
