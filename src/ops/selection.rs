@@ -24,7 +24,11 @@ pub fn select(repository: &Repository, selector: &Selector, run: &Run<'_>) -> Re
             let interrupted = snapshots.interrupted(repository)?;
             let found = interrupted.resolve(&selector.word).cloned();
             run.problems.extend(interrupted.problems);
-            found.map_err(|_| error)?
+            found.map_err(|of_these| match of_these.kind {
+                // What is said of those that are committed has the way out.
+                ErrorKind::NotFound => error,
+                _ => of_these,
+            })?
         }
         selected => selected?,
     };

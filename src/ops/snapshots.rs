@@ -43,7 +43,10 @@ pub struct Report {
 pub fn snapshots(repository: &Repository, options: &Options, run: &Run<'_>) -> Result<Report> {
     let mut found = Snapshots::read(repository)?;
     if options.interrupted {
-        found = found.interrupted(repository)?;
+        let interrupted = found.interrupted(repository)?;
+        let problems = std::mem::take(&mut found.problems);
+        found = interrupted;
+        found.problems.splice(..0, problems);
     }
     let found = found.as_of(run.clock.now());
     let ahead: HashSet<SessionId> = found.ahead().iter().map(|c| c.id).collect();

@@ -55,8 +55,15 @@ pub enum ScanRequest {
 pub enum Scanned {
     /// Nothing to do: taken from the last run, or no content to read.
     Ready(Box<Finished>),
-    /// A file to read, with what the last run knew of it.
-    File(Child, Option<Box<RowChild>>),
+    /// A file to read.
+    File {
+        /// What its stat said.
+        child: Child,
+        /// What the last run knew of it.
+        before: Option<Box<RowChild>>,
+        /// What an interrupted run has read of it since, if its stat is still the same.
+        part: Option<Box<RowChild>>,
+    },
     /// A directory to open.
     Directory(Child),
 }
@@ -130,17 +137,14 @@ pub struct FileToRead {
     pub child: Child,
     /// What the last run knew of it.
     pub before: Option<Box<RowChild>>,
+    /// What an interrupted run has read of it since, if its stat is still the same.
+    pub part: Option<Box<RowChild>>,
 }
 
 impl FileToRead {
     /// The encoded entry that it had in the parent.
     pub fn entry_before(&self) -> Option<&[u8]> {
-        self.before.as_ref().filter(|row| !row.is_part).map(|row| &row.entry[..])
-    }
-
-    /// What a run that was interrupted has read of it, if that is stored and still right.
-    pub fn part(&self) -> Option<&RowChild> {
-        self.before.as_deref().filter(|row| row.is_part)
+        self.before.as_ref().map(|row| &row.entry[..])
     }
 }
 

@@ -21,6 +21,7 @@ use crate::source::{Layout, OpenFile};
 const PART_LEN: u64 = 1 << 30;
 /// Time after which it is noted in any case.
 const PART_INTERVAL: Duration = Duration::from_secs(60);
+
 impl<'s> Reading<'s> {
     /// Reads a large file block by block; workers seal while it reads on.
     pub(super) fn large(
@@ -40,13 +41,17 @@ impl<'s> Reading<'s> {
         record(&splitter, &mut entry);
         let mut blocks = Blocks::new(self, Some(splitter));
         let mut short = None;
-        let mut data_bytes =
-            file.part().map_or(0, |row| self.go_on(row, &open, &layout, &mut blocks));
+        let mut data_bytes = match &file.part {
+            Some(part) => self.go_on(part, (&open, &entry), &layout, &mut blocks),
+            None => 0,
+        };
         let start = blocks.offset();
-        let mut noted = (start, Instant::now());
+        let mut noted = Noted { stored: start, at: Instant::now(), new_bytes: self.new_bytes() };
         let note = |blocks: &mut Blocks<'s>, entry: &Entry, layout: &Layout, all, is_long| {
             let signature = open.child().signature;
-            let settled = settled(&signature, started, is_described);
+            // As of a whole file, its stat says nothing of content that is made up.
+            let is_sound = is_described && !open.is_made_up();
+            let settled = settled(&signature, started, is_sound);
             if let Some(Some(entry)) = self.or_fail(part_of(entry, layout, blocks, all)) {
                 let read = Finished { entry, signature, settled };
                 let _sent = events.send(Event::Part { place: file.place, read, is_long });
@@ -66,9 +71,14 @@ impl<'s> Reading<'s> {
                     note(&mut blocks, &entry, &layout, true, false);
                     return None;
                 }
-                let is_long = blocks.offset() - noted.0 >= PART_LEN;
-                if is_long || noted.1.elapsed() >= PART_INTERVAL {
-                    noted = (blocks.offset(), Instant::now());
+                let is_long = blocks.offset() - noted.stored >= PART_LEN;
+                let is_due = is_long || noted.at.elapsed() >= PART_INTERVAL;
+                // What is all stored is read again in less time than was lost, and a run without anything new
+                // must leave nothing.
+                if is_due && self.new_bytes() > noted.new_bytes {
+                    let stored = if is_long { blocks.offset() } else { noted.stored };
+                    let (at, new_bytes) = (Instant::now(), self.new_bytes());
+                    noted = Noted { stored, at, new_bytes };
                     note(&mut blocks, &entry, &layout, false, is_long);
                 }
                 let offset = blocks.offset();
@@ -102,18 +112,21 @@ impl<'s> Reading<'s> {
     /// stored; says how many bytes of data that is.
     fn go_on(
         &self,
-        row: &RowChild,
-        open: &OpenFile,
+        part: &RowChild,
+        (open, entry): (&OpenFile, &Entry),
         layout: &Layout,
         blocks: &mut Blocks<'_>,
     ) -> u64 {
         let now = &open.child().signature;
-        let is_same = self.comparison.is_same(&row.signature, row.settled, now);
-        let Ok(known) = Entry::decode(&row.entry) else { return 0 };
+        let is_same = self.comparison.is_same(&part.signature, part.settled, now);
+        let Ok(known) = Entry::decode(&part.entry) else { return 0 };
         let (Some(size), Some(content)) = (known.size, &known.content) else { return 0 };
         let mut covered = layout.clone();
         covered.truncate(size);
-        if !is_same || known.holes.unwrap_or_default() != covered.holes {
+        // Split in another way, the rest would not be what a run that reads all of it makes.
+        let fits =
+            known.profile == entry.profile && known.holes.unwrap_or_default() == covered.holes;
+        if !is_same || !fits || open.is_made_up() {
             return 0;
         }
         let front = self.proof.map(|proof| proof.stored_front(content, self.sealer));
@@ -125,6 +138,20 @@ impl<'s> Reading<'s> {
         self.progress.bytes_done.add(len);
         len
     }
+
+    /// Content that this run had to store, by all of its readers.
+    fn new_bytes(&self) -> u64 {
+        self.progress.new_data_bytes.get()
+    }
+}
+
+/// What was last noted of a file that is being read.
+struct Noted {
+    /// Where the part ended that was also to be stored.
+    stored: u64,
+    at: Instant,
+    /// Content that the run had stored by then.
+    new_bytes: u64,
 }
 
 /// The entry of the part of a file that is sealed, or of `all` that was read and ends with a chunk.

@@ -137,7 +137,7 @@ impl<'s> Reading<'s> {
 
     /// Describes a file anew and takes its content over, unless that must be read.
     fn describe_again(&self, file: &FileToRead) -> Option<Finished> {
-        let row = file.before.as_ref().filter(|row| !row.is_part)?;
+        let row = file.before.as_ref()?;
         let is_same = |now: &Signature| self.comparison.is_same(&row.signature, row.settled, now);
         if !is_same(&file.child.signature) {
             return None;

@@ -209,18 +209,12 @@ impl Scanner<'_> {
                 row_is_current = false;
             }
             let before = known.next_if(|row| row.name == child.name);
-            let mut scanned = self.classify(open, child, before, is_proven, started);
-            if let Some(Scanned::File(child, _)) = &scanned
-                && let Ok(place) = begun.binary_search_by(|row| row.name.cmp(&child.name))
-                && let Some(known) = self.known_since(open, child, &begun[place], started)
-            {
-                scanned = Some(known);
-                row_is_current = false;
-            }
+            let scanned = self.classify(open, child, before, is_proven, started);
             let is_taken_over = before.is_some()
                 && matches!(&scanned, Some(Scanned::Ready(f)) if f.settled > Settled::Nothing);
             let is_directory = matches!(scanned, Some(Scanned::Directory(_)));
             row_is_current &= is_taken_over || (is_directory && before.is_none());
+            let scanned = scanned.map(|scanned| self.with_begun(open, scanned, &begun, started));
             if scanned.is_none() {
                 marks |= flags::INCOMPLETE;
             }
@@ -299,19 +293,11 @@ impl Scanner<'_> {
             return Some(Scanned::Directory(child));
         }
         let signature = child.signature;
-        if let Some(row) = before.filter(|row| row.is_part) {
-            let is_right = child.kind == EntryKind::File
-                && self.last_run.comparison.is_same(&row.signature, row.settled, &signature);
-            if !is_right {
-                return self.classify(open, child, None, is_proven, started);
-            }
-            return Some(Scanned::File(child, Some(Box::new(row.clone()))));
-        }
         let is_stored =
             |row: &RowChild| is_proven || self.last_run.proof.is_some_and(|p| p.is_stored(row));
         // Where something is ignored, content is taken over also after the file was opened.
         let is_default = self.last_run.comparison == Comparison::default();
-        let before = before.filter(|row| is_default || is_stored(row));
+        let before = before.filter(|row| !row.is_part && (is_default || is_stored(row)));
         if let Some(row) = before
             && row.signature == signature
             && self.last_run.comparison.is_same(&row.signature, row.settled, &signature)
@@ -322,7 +308,11 @@ impl Scanner<'_> {
             return Some(Scanned::Ready(Box::new(Finished { entry, signature, settled })));
         }
         if child.kind == EntryKind::File {
-            return Some(Scanned::File(child, before.cloned().map(Box::new)));
+            return Some(Scanned::File {
+                child,
+                before: before.cloned().map(Box::new),
+                part: None,
+            });
         }
         match self.describer.other(open, &child) {
             Ok((entry, problems)) => {
@@ -341,20 +331,34 @@ impl Scanner<'_> {
         }
     }
 
-    /// A file of which a run that was interrupted has read all or the first part, after the one that `row`
-    /// is not of; nothing if it must be read as a whole.
-    fn known_since(
+    /// The same, with what an interrupted run has read of it since the parent was made.
+    fn with_begun(
         &self,
         open: &Directory,
-        child: &Child,
-        row: &RowChild,
+        scanned: Scanned,
+        begun: &[RowChild],
         started: Timestamp,
-    ) -> Option<Scanned> {
-        let scanned = self.classify(open, child.clone(), Some(row), false, started)?;
-        match &scanned {
-            Scanned::Ready(_) => Some(scanned),
-            Scanned::File(_, Some(before)) if before.is_part => Some(scanned),
-            _ => None,
+    ) -> Scanned {
+        let Scanned::File { child, before, .. } = scanned else { return scanned };
+        let found = begun.binary_search_by(|row| row.name.cmp(&child.name));
+        let Ok(row) = found.map(|place| &begun[place]) else {
+            return Scanned::File { child, before, part: None };
+        };
+        let comparison = self.last_run.comparison;
+        let is_same = comparison.is_same(&row.signature, row.settled, &child.signature);
+        if row.is_part {
+            let part = is_same.then(|| Box::new(row.clone()));
+            return Scanned::File { child, before, part };
+        }
+        match self.classify(open, child.clone(), Some(row), false, started) {
+            Some(ready @ Scanned::Ready(_)) => ready,
+            // Where something is ignored, content is taken over after the file was opened.
+            Some(file @ Scanned::File { before: Some(_), .. })
+                if is_same && comparison != Comparison::default() =>
+            {
+                file
+            }
+            _ => Scanned::File { child, before, part: None },
         }
     }
 
@@ -378,16 +382,10 @@ impl Scanner<'_> {
         if self.selector.excludes_source(open, &child) {
             return None;
         }
-        let find = |rows: &'_ [RowChild]| rows.iter().find(|row| row.name == child.name).cloned();
-        let (before, begun) = (find(&known.children), find(&known.begun));
+        let before = known.children.iter().find(|row| row.name == child.name);
         let started = self.clock.now();
-        let scanned = self.classify(open, child, before.as_ref(), known.is_proven, started);
-        if let (Some(Scanned::File(child, _)), Some(begun)) = (&scanned, begun)
-            && let Some(known) = self.known_since(open, child, &begun, started)
-        {
-            return Some(known);
-        }
-        scanned
+        let scanned = self.classify(open, child, before, known.is_proven, started)?;
+        Some(self.with_begun(open, scanned, &known.begun, started))
     }
 
     fn take_over(&self, row: &RowChild, child: &Child) -> Option<EncodedEntry> {
@@ -472,7 +470,7 @@ mod tests {
             start = window.end;
             marks |= window.flags;
             found.extend(window.names.into_iter().map(|name| match name {
-                Scanned::File(child, _) => String::from_utf8(child.name).unwrap(),
+                Scanned::File { child, .. } => String::from_utf8(child.name).unwrap(),
                 other => panic!("{other:?}"),
             }));
         }

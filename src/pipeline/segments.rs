@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::dedup::Dedup;
 use super::failure::Failure;
 use super::flow::{Outcome, Receipt};
-use crate::base::{Progress, Result};
+use crate::base::{ErrorKind, Progress, Result};
 use crate::format::snapshot::Snapshot;
 use crate::repo::chunks::Chunks;
 use crate::repo::session::{Pack, Session, Stored};
@@ -111,10 +111,16 @@ impl<'a> Indexing<'a> {
             && let Some((_, snapshot)) = self.so_far.pop_front()
         {
             self.write();
-            if !self.failure.is_raised()
-                && let Err(error) = self.session.put_interrupted(*snapshot, &self.outcome.segments)
-            {
-                self.failure.raise(error);
+            if self.failure.is_raised() {
+                return;
+            }
+            match self.session.put_interrupted(*snapshot, &self.outcome.segments) {
+                Ok(()) => {}
+                // Nobody needs it, and the next one says more.
+                Err(error) if error.kind == ErrorKind::Offline => {
+                    tracing::warn!(%error, "an interrupted root was not stored");
+                }
+                Err(error) => self.failure.raise(error),
             }
         }
     }

@@ -137,7 +137,8 @@ fn read_sessions(repository: &Repository) -> Result<Sessions> {
     Ok((sessions, outdated))
 }
 
-/// Takes out the roots of which there is a later one of the same session, which has all that they have.
+/// Takes out the roots of which there is a later one of the same session: it is what that session goes on
+/// with.
 fn drop_outdated(listed: &mut Vec<Listed>) -> Vec<ObjectName> {
     let parse = |object: &Listed| match object.name.parsed() {
         Parsed::Session(id, number) => Some((id, number)),

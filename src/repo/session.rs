@@ -262,14 +262,26 @@ impl<'a> Session<'a> {
     /// needs, so that it is never committed.
     ///
     /// # Errors
-    /// Names the root.
+    /// Names the root. [`ErrorKind::Busy`] when somebody fenced the session off.
     pub fn put_interrupted(
         &self,
         mut snapshot: Snapshot,
         segments: &[Stored<SegmentId>],
     ) -> Result<()> {
+        match self.repository.backend().stat(&ObjectName::snapshot(self.id)) {
+            Err(error) if error.is_not_found() => {}
+            Err(error) => return Err(error.into()),
+            // It need not go on to the end to hear that.
+            Ok(_) => return Err(self.fenced_off()),
+        }
         snapshot.segments = segments.iter().map(|segment| segment.0).collect();
         self.create_root(&snapshot::Root { is_final: false, snapshot })
+    }
+
+    fn fenced_off(&self) -> Error {
+        let message = format!("session {} was fenced off before it ended", self.id.short());
+        Error::new(ErrorKind::Busy, message)
+            .hint("Run the backup again; it reuses what was stored.")
     }
 
     fn create_root(&self, root: &snapshot::Root) -> Result<()> {
@@ -318,11 +330,7 @@ impl<'a> Session<'a> {
                 Some(Decision::Snapshot(found)) if found == snapshot => {
                     Ok(Committed { id: self.id, snapshot })
                 }
-                _ => Err(Error::new(
-                    ErrorKind::Busy,
-                    format!("session {} was fenced off before it ended", self.id.short()),
-                )
-                .hint("Run the backup again; it reuses what was stored.")),
+                _ => Err(self.fenced_off()),
             },
             Err(error) => Err(error.into()),
         }

@@ -170,8 +170,11 @@ fn what_was_captured_before_a_kill_is_listed_restored_and_a_parent() {
             count += 1;
         }
     }
-    assert_eq!(listed["summary"]["total_files_processed"].as_u64().unwrap().min(count), count);
     assert!((1..600).contains(&count), "{count}");
+    assert!(
+        listed["summary"]["total_files_processed"].as_u64() >= Some(count),
+        "{count}: {listed}"
+    );
     // Another host, or one whose cache is gone, stores only what lacks.
     fs::remove_dir_all(world.at("home/.cache")).unwrap();
     let told = world.ok(&["backup", "source", "--json"]).json().pop().unwrap();
@@ -222,25 +225,29 @@ fn a_large_file_that_was_read_in_part_is_read_from_there_on() {
     assert!(fs::read(world.at("again").join(below)).unwrap() == content);
 }
 
-/// The first GiB repeats, and is stored soon; the rest takes long.
+/// Bytes of the large file that are stored fast, and parts of it that are told apart.
+const FAST_LEN: usize = 2304 << 20;
+const MARK_LEN: usize = 64 << 20;
+
+/// Two GiB and a quarter are stored soon; the rest takes long.
 #[test]
 fn of_a_large_file_a_killed_run_leaves_the_last_gibibyte_at_most() {
     let world = World::with_repository();
     fs::create_dir(world.at("source")).unwrap();
     let path = world.at("source/large");
     let mut file = fs::File::create(&path).unwrap();
-    let block = noise(5, 64 << 20);
-    for _ in 0..18 {
-        file.write_all(&block).unwrap();
+    for number in 0..FAST_LEN / MARK_LEN {
+        file.write_all(&noise(number as u64, MARK_LEN)).unwrap();
     }
-    file.write_all(hex::encode(noise(6, 96 << 20)).as_bytes()).unwrap();
+    file.write_all(hex::encode(noise(99, 96 << 20)).as_bytes()).unwrap();
     file.sync_all().unwrap();
     drop(file);
     sleep(Duration::from_secs(3));
     let typed = ["backup", "source", "--compression", "max", "--max-memory", "256M"];
     let mut child = world.command(&typed).spawn().unwrap();
     let patience = Instant::now() + PATIENCE;
-    while world.objects("sessions").is_empty() {
+    // One for each GiB.
+    while world.objects("sessions").len() < 2 {
         assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
         sleep(Duration::from_millis(20));
     }
@@ -252,24 +259,23 @@ fn of_a_large_file_a_killed_run_leaves_the_last_gibibyte_at_most() {
     // Whatever was not read again is as it was before.
     let modified = fs::metadata(&path).unwrap().modified().unwrap();
     let file = fs::File::options().write(true).open(&path).unwrap();
-    for offset in (0..18 * block.len() as u64).step_by(block.len()) {
-        file.write_all_at(b"changed", offset).unwrap();
-    }
+    let marks = || (0..FAST_LEN as u64).step_by(MARK_LEN);
+    marks().for_each(|offset| file.write_all_at(b"changed", offset).unwrap());
     file.set_modified(modified).unwrap();
     drop(file);
     world.ok(&["backup", "source", "--ignore-ctime"]);
     world.ok(&["restore", "latest", "--target", "back"]);
     let back = fs::File::open(world.at("back").join(path.strip_prefix("/").unwrap())).unwrap();
-    let mut unread = 0;
-    let mut start = [0; 7];
-    for offset in (0..18 * block.len() as u64).step_by(block.len()) {
-        back.read_exact_at(&mut start, offset).unwrap();
-        unread += usize::from(start != *b"changed");
-    }
-    let line = format!("{} MiB of it were not read again\n", unread * 64);
+    let is_unread = |offset: &u64| {
+        let mut start = [0; 7];
+        back.read_exact_at(&mut start, *offset).unwrap();
+        start != *b"changed"
+    };
+    let unread = marks().filter(is_unread).count();
+    let line = format!("{} MiB of it were not read again\n", unread * (MARK_LEN >> 20));
     std::io::stdout().write_all(line.as_bytes()).unwrap();
-    // The first GiB, but for what was in flight.
-    assert!(unread >= 12, "{unread}");
+    // Two GiB, but for what was in flight, at most a quarter of one.
+    assert!(unread * MARK_LEN >= FAST_LEN - (512 << 20), "{unread}");
     world.ok(&["check", "--read-data"]);
 }
 

@@ -104,7 +104,7 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<Outcome> {
         ops::backup::backup(&opened.repository, &options, run)
     });
     let ran = ran.map_err(|error| match error.kind {
-        ErrorKind::Cancelled if !options.dry_run => error.hint(
+        ErrorKind::Cancelled if !options.dry_run && options.stream.is_none() => error.hint(
             "Run it again: it goes on from what is stored. `parados snapshots --interrupted` lists that.",
         ),
         _ => error,

@@ -232,10 +232,9 @@ impl Backup<'_> {
         let of_parent = of_parent.map(|rows| rows.proven_unless(verified_only));
         let takes_over = of_parent.is_some_and(|rows| rows.is_proven);
         let begun = if options.force { Vec::new() } else { epoch::of_begun(chunks, &scope) };
-        let from = (options, source);
-        let interrupted = match of_parent {
+        let interrupted = match parent {
             Some(_) => None,
-            None => parent::interrupted(repository, chunks, &snapshots, from, parent, run)?,
+            None => parent::interrupted(repository, chunks, &snapshots, (options, source), run)?,
         };
         let compared = interrupted.as_ref().or(parent);
         let tree = compared

@@ -36,8 +36,9 @@ pub(super) fn choose<'s>(
     }
 }
 
-/// What a run of the same sources on this host has captured before it was interrupted, if that is newer than
-/// `parent`. It is a parent for files that are read again, never for what is not asked for: nobody commits it.
+/// What the last run of the same sources on this host has captured before it was interrupted, for the one
+/// after a first backup that came to no end. It tells what files were, and nothing is taken over from it
+/// unasked: nobody commits it.
 ///
 /// # Errors
 /// When it cannot be listed.
@@ -46,7 +47,6 @@ pub(super) fn interrupted(
     chunks: &Chunks,
     snapshots: &Snapshots,
     (options, source): (&Options, &Source<'_>),
-    parent: Option<&Committed>,
     run: &Run<'_>,
 ) -> Result<Option<Committed>> {
     let is_over =
@@ -56,9 +56,7 @@ pub(super) fn interrupted(
     }
     let mut found = snapshots.interrupted(repository)?.as_of(run.clock.now());
     run.problems.extend(std::mem::take(&mut found.problems));
-    let mut newest = of_source(&found, options, source);
-    let is_newer = |one: &&Committed| parent.is_none_or(|p| p.snapshot.time < one.snapshot.time);
-    Ok(newest.find(is_newer).cloned())
+    Ok(of_source(&found, options, source).next().cloned())
 }
 
 /// Length of the stream when it was last found in order.

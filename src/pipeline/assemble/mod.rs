@@ -37,6 +37,9 @@ const JOB_DIRECTORY_COUNT_MAX: usize = 32;
 /// Time after which files that were read are noted although others of their window are not: what a killed
 /// run may have to read again at most, beside the files it was at.
 const NOTE_INTERVAL: Duration = Duration::from_secs(5);
+/// New bytes that are worth saving before it is time: most of a part of a large file, of which the last MiB
+/// are still on their way. Where little is new, saving would cost more than what it saves.
+const SAVED_BYTES: u64 = 512 << 20;
 /// Rows that are written to the local cache at a time.
 const ROW_BATCH_COUNT: usize = 256;
 /// Bytes of these; the rows of one huge directory take 200 KiB each.
@@ -57,7 +60,8 @@ struct Assembly<'a> {
 }
 
 enum Slot {
-    Waiting,
+    /// With what an interrupted run has read of it, which this one may not come to.
+    Waiting(Option<Box<RowChild>>),
     /// Nothing stands here, and nothing should.
     Absent,
     /// What should stand here could not be read, which was reported.
@@ -98,8 +102,8 @@ pub struct Assembler<'a> {
     saving: Option<&'a Saving<'a>>,
     store: Option<&'a dyn Fn()>,
     saved: Instant,
-    /// Chunks that this run had stored when it last saved.
-    saved_chunk_count: u64,
+    /// New bytes of this run when it last saved.
+    saved_bytes: u64,
     tree: Option<TreeRef>,
 }
 
@@ -154,7 +158,7 @@ impl<'a> Assembler<'a> {
             saving: None,
             store: queues.store,
             saved: Instant::now(),
-            saved_chunk_count: 0,
+            saved_bytes: 0,
             tree: None,
         }
     }
@@ -242,7 +246,7 @@ impl<'a> Assembler<'a> {
                     Ok(mut child) => {
                         self.scanner.selector.enter(&open, &mut child);
                         self.passage(below, Arc::new(child), Some(place))?;
-                        Slot::Waiting
+                        Slot::Waiting(None)
                     }
                     Err(problem) => {
                         self.scanner.problems.push(problem.into());
@@ -256,12 +260,12 @@ impl<'a> Assembler<'a> {
         // A passage below that had nothing to wait for has delivered its entry already.
         let mut early = std::mem::replace(&mut assembly.window, names);
         for (slot, delivered) in early.drain(..).enumerate() {
-            if !matches!(delivered, Slot::Waiting) {
+            if !matches!(delivered, Slot::Waiting(_)) {
                 assembly.window[slot] = delivered;
             }
         }
         assembly.waiting_count =
-            assembly.window.iter().filter(|slot| matches!(slot, Slot::Waiting)).count();
+            assembly.window.iter().filter(|slot| matches!(slot, Slot::Waiting(_))).count();
         if assembly.waiting_count == 0 {
             self.window_done(no)?;
         }
@@ -323,7 +327,7 @@ impl<'a> Assembler<'a> {
                 Some(Event::Broken) => return Err(broken()),
                 Some(Event::Part { place, read, is_long }) => {
                     self.note_late(place, Slot::Part(read));
-                    if is_long {
+                    if is_long && self.unsaved_bytes() >= SAVED_BYTES {
                         self.save()?;
                     }
                 }
@@ -424,7 +428,7 @@ impl<'a> Assembler<'a> {
         }
         // The stack gives back the last request first; names are wanted in their order.
         self.to_scan[first_request..].reverse();
-        let waiting_count = slots.iter().filter(|slot| matches!(slot, Slot::Waiting)).count();
+        let waiting_count = slots.iter().filter(|slot| matches!(slot, Slot::Waiting(_))).count();
         let assembly = self.directories.get_mut(&no).expect("its directory is open");
         assembly.window = slots;
         assembly.waiting_count = waiting_count;
@@ -441,11 +445,12 @@ impl<'a> Assembler<'a> {
             }
             Some(Scanned::Directory(child)) => {
                 self.to_scan.push(ScanRequest::Open { place, parent: Arc::clone(open), child });
-                Slot::Waiting
+                Slot::Waiting(None)
             }
-            Some(Scanned::File(child, before)) => {
-                self.read(FileToRead { place, open: Arc::clone(open), child, before });
-                Slot::Waiting
+            Some(Scanned::File { child, before, part }) => {
+                let open = Arc::clone(open);
+                self.read(FileToRead { place, open, child, before, part: part.clone() });
+                Slot::Waiting(part)
             }
         }
     }
@@ -515,7 +520,7 @@ impl<'a> Assembler<'a> {
     fn deliver(&mut self, place: Place, slot: Slot) -> Result<()> {
         let assembly = self.directories.get_mut(&place.directory).expect("it waits for this");
         if assembly.window.len() <= place.slot {
-            assembly.window.resize_with(place.slot + 1, || Slot::Waiting);
+            assembly.window.resize_with(place.slot + 1, || Slot::Waiting(None));
         }
         assembly.window[place.slot] = slot;
         // A passage counts what it waits for once all its names are known.
@@ -534,7 +539,7 @@ impl<'a> Assembler<'a> {
         let mut row = Vec::new();
         for slot in assembly.window.drain(..) {
             match slot {
-                Slot::Waiting | Slot::Part(_) => unreachable!("nothing is waited for"),
+                Slot::Waiting(_) | Slot::Part(_) => unreachable!("nothing is waited for"),
                 Slot::Absent => {}
                 Slot::Lost => assembly.entry.set_flag(flags::INCOMPLETE),
                 Slot::Directory(entry) => assembly.builder.push(&entry, &mut put)?,

@@ -24,12 +24,13 @@ impl Assembler<'_> {
         self.noted = Instant::now();
         for assembly in self.directories.values() {
             let Some((key, false)) = assembly.row else { continue };
-            let finished = assembly.window.iter().filter_map(|slot| match slot {
+            let known = assembly.window.iter().filter_map(|slot| match slot {
                 Slot::Other(finished) => Some(row_child(finished, false)),
                 Slot::Part(finished) => Some(row_child(finished, true)),
-                _ => None,
+                Slot::Waiting(part) => part.as_deref().cloned(),
+                Slot::Absent | Slot::Lost | Slot::Directory(_) => None,
             });
-            let children: Vec<RowChild> = finished.collect();
+            let children: Vec<RowChild> = known.collect();
             if !children.is_empty() {
                 self.new_rows.push((key, rows::encode(&children)));
             }
@@ -40,9 +41,7 @@ impl Assembler<'_> {
     pub(super) fn save(&mut self) -> Result<()> {
         let Some(saving) = self.saving else { return Ok(()) };
         self.saved = Instant::now();
-        let chunk_count =
-            self.progress.new_data_chunks.get() + self.progress.new_metadata_chunks.get();
-        if chunk_count == self.saved_chunk_count {
+        if self.unsaved_bytes() == 0 {
             return Ok(());
         }
         if let Some(tree) = self.tree_so_far()? {
@@ -52,9 +51,15 @@ impl Assembler<'_> {
             }
         }
         // The trees of this are nothing new.
-        self.saved_chunk_count =
-            self.progress.new_data_chunks.get() + self.progress.new_metadata_chunks.get();
+        self.saved_bytes += self.unsaved_bytes();
         Ok(())
+    }
+
+    /// New bytes of the run since it last saved.
+    pub(super) fn unsaved_bytes(&self) -> u64 {
+        let progress = self.progress;
+        let new_bytes = progress.new_data_bytes.get() + progress.new_metadata_bytes.get();
+        new_bytes - self.saved_bytes
     }
 
     /// The tree as it would be if nothing more came. Directories that are open are marked as incomplete.
@@ -71,7 +76,7 @@ impl Assembler<'_> {
                 match slot {
                     Slot::Directory(entry) => builder.push(entry, &mut put)?,
                     Slot::Other(read) | Slot::Part(read) => builder.push(&read.entry, &mut put)?,
-                    Slot::Waiting => {
+                    Slot::Waiting(_) => {
                         if let Some(entry) = below.remove(&(no, number)) {
                             builder.push(&entry, &mut put)?;
                         }
