@@ -227,7 +227,8 @@ impl Stages<'_> {
                 failure.raise(error);
             }
             let tree = walked.unwrap_or_else(|panic| resume_unwind(panic));
-            (tree, segments.join().unwrap_or_default())
+            // Without the last segments nothing may be committed.
+            (tree, segments.join().unwrap_or_else(|panic| resume_unwind(panic)))
         })
     }
 
