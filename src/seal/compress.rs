@@ -330,22 +330,9 @@ mod tests {
         assert_eq!(decompress(Codec::Zstd, stored, raw.len()).as_deref(), Ok(raw));
     }
 
-    /// Weights in bfloat16: sums of eight random numbers, about normally distributed around zero.
-    fn weights(count: usize) -> Vec<u8> {
-        let mut random = vec![0; count * 16];
-        blake3::Hasher::new().finalize_xof().fill(&mut random);
-        let weight = |eight: &[u8]| {
-            let numbers = eight.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]]));
-            let sum: f32 = numbers.map(|number| f32::from(number) / 65_536.0 - 0.5).sum();
-            let upper_half = (sum / 40.0).to_bits() >> 16;
-            (upper_half as u16).to_le_bytes()
-        };
-        random.chunks_exact(16).flat_map(weight).collect()
-    }
-
     #[test]
     fn no_matches_are_sought_where_there_are_none() {
-        let numbers = weights(125_000);
+        let numbers = halves(125_000);
         assert!(repeats_nothing(&numbers));
         let text = std::fs::read(file!()).expect("this file is there").repeat(2);
         assert!(text.len() > 1 << 14 && !repeats_nothing(&text));
@@ -369,9 +356,14 @@ mod tests {
         random.chunks_exact(16).flat_map(number).collect()
     }
 
+    /// The same in bfloat16, the upper half of a single.
+    fn halves(count: usize) -> Vec<u8> {
+        numbers(count, |number| ((number.to_bits() >> 16) as u16).to_le_bytes())
+    }
+
     #[test]
     fn numbers_are_taken_apart_and_take_less() {
-        let halves = numbers(125_000, |number| ((number.to_bits() >> 16) as u16).to_le_bytes());
+        let halves = halves(125_000);
         let singles = numbers(60_000, f32::to_le_bytes);
         for (raw, codec, most) in [(halves, Codec::Planes2, 90), (singles, Codec::Planes4, 93)] {
             for raw in [&raw[..], &raw[1..], &raw[..raw.len() - 3]] {
@@ -404,7 +396,7 @@ mod tests {
             assert_eq!(compress_frame_into(&raw, 3, &mut stored), codec);
             assert_eq!(decompress(codec, stored, raw.len()), Ok(raw));
         }
-        let halves = numbers(125_000, |number| ((number.to_bits() >> 16) as u16).to_le_bytes());
+        let halves = halves(125_000);
         let mut stored = Vec::new();
         assert_eq!(compress_frame_into(&halves, None, &mut stored), Codec::Stored);
     }

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::Arc;
 
 use super::keys::{Keyring, SessionKey};
-use super::{aead, compress};
+use super::{aead, compress, planes};
 use crate::base::simulated::spoil;
 use crate::base::{ChunkId, RepositoryId, random};
 use crate::format::pack::{FrameChunk, FrameRecord, Origin, SALT_LEN, SEAL_LEN};
@@ -15,7 +15,7 @@ const CONTEXT: &str = "parados 2026-11-23 v1 frame";
 
 /// Bytes that each thread keeps for the next frame that it checks, twice: those of a frame of weights, which
 /// are longer than others.
-const SCRATCH_LEN_MAX: usize = (1 << 20) + 4096;
+pub(super) const SCRATCH_LEN_MAX: usize = (1 << 20) + 4096;
 
 thread_local! {
     /// A frame as it is stored, and raw.
@@ -71,7 +71,7 @@ pub fn seal(
 ) -> SealedFrame {
     debug_assert_eq!(chunks.iter().map(|c| c.len as usize).sum::<usize>(), raw.len());
     assert!(raw.len() <= RAW_LEN_MAX, "a frame is limited");
-    let mut bytes = Vec::with_capacity(raw.len() + SEAL_LEN);
+    let mut bytes = Vec::with_capacity(raw.len() + SEAL_LEN + planes::HEAD_LEN_MAX);
     let salt: [u8; SALT_LEN] = random();
     bytes.extend_from_slice(&salt);
     let codec = compress::compress_frame_into(raw, level, &mut bytes);

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 
+use super::frame::SCRATCH_LEN_MAX;
 use crate::format::DecodeError;
 use crate::format::wire::Cursor;
 
@@ -14,6 +15,8 @@ use crate::format::wire::Cursor;
 const RECORD_LEN: usize = 5;
 /// Most bytes of an element.
 pub(super) const WIDTH_MAX: usize = 4;
+/// Most bytes that stand before the planes.
+pub(super) const HEAD_LEN_MAX: usize = WIDTH_MAX * RECORD_LEN;
 
 /// How a plane is stored. The numbers are permanent.
 const STORED: u8 = 0;
@@ -23,6 +26,21 @@ const CONSTANT: u8 = 2;
 thread_local! {
     /// The planes of the frame at hand, one behind the other.
     static PLANES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Hands over as many bytes for planes, which the thread keeps for the next frame unless they are many.
+fn with_planes<T>(len: usize, work: impl FnOnce(&mut [u8]) -> T) -> T {
+    PLANES.with_borrow_mut(|planes| {
+        if planes.len() < len {
+            planes.resize(len, 0);
+        }
+        let done = work(&mut planes[..len]);
+        // One large frame must not cost each thread its length for ever.
+        if planes.len() > SCRATCH_LEN_MAX {
+            *planes = Vec::new();
+        }
+        done
+    })
 }
 
 /// Appends `raw` to `out` as planes of elements of `width` bytes. `shrink` appends a plane compressed, in less
@@ -42,12 +60,11 @@ pub(super) fn split_into(
     }
     let (elements, tail) = raw.split_at(plane_len * width);
     out.resize(start + width * RECORD_LEN, 0);
-    PLANES.with_borrow_mut(|planes| {
-        if planes.len() < elements.len() {
-            planes.resize(elements.len(), 0);
+    with_planes(elements.len(), |planes| {
+        match width {
+            2 => take_apart::<2>(elements, planes),
+            _ => take_apart::<4>(elements, planes),
         }
-        let planes = &mut planes[..elements.len()];
-        take_apart(elements, width, planes);
         for (number, plane) in planes.chunks_exact(plane_len).enumerate() {
             let body = out.len();
             let mode = if plane.iter().all(|byte| *byte == plane[0]) {
@@ -87,11 +104,7 @@ pub(super) fn join(
         *record = (cursor.u8()?, cursor.u32()? as usize);
     }
     let (elements, tail) = raw.split_at_mut(plane_len * width);
-    PLANES.with_borrow_mut(|planes| {
-        if planes.len() < elements.len() {
-            planes.resize(elements.len(), 0);
-        }
-        let planes = &mut planes[..elements.len()];
+    with_planes(elements.len(), |planes| {
         for (number, (mode, len)) in records[..width].iter().enumerate() {
             let plane = &mut planes[number * plane_len..][..plane_len];
             let body = cursor.take(*len)?;
@@ -102,7 +115,10 @@ pub(super) fn join(
                 _ => return Err(DecodeError::Compression),
             }
         }
-        put_together(planes, width, elements);
+        match width {
+            2 => put_together::<2>(planes, elements),
+            _ => put_together::<4>(planes, elements),
+        }
         Ok(())
     })?;
     match cursor.rest() {
@@ -112,45 +128,23 @@ pub(super) fn join(
     Ok(())
 }
 
-fn take_apart(elements: &[u8], width: usize, planes: &mut [u8]) {
-    let plane_len = elements.len() / width;
-    match width {
-        2 => {
-            let (low, high) = planes.split_at_mut(plane_len);
-            for ((element, low), high) in elements.chunks_exact(2).zip(low).zip(high) {
-                (*low, *high) = (element[0], element[1]);
-            }
-        }
-        _ => {
-            let (first, rest) = planes.split_at_mut(plane_len);
-            let (second, rest) = rest.split_at_mut(plane_len);
-            let (third, fourth) = rest.split_at_mut(plane_len);
-            let places = first.iter_mut().zip(second).zip(third).zip(fourth);
-            for (element, (((a, b), c), d)) in elements.chunks_exact(4).zip(places) {
-                (*a, *b, *c, *d) = (element[0], element[1], element[2], element[3]);
-            }
+fn take_apart<const N: usize>(elements: &[u8], planes: &mut [u8]) {
+    let (elements, _) = elements.as_chunks::<N>();
+    let mut rest = planes.chunks_exact_mut(elements.len().max(1));
+    let mut planes: [&mut [u8]; N] = std::array::from_fn(|_| rest.next().unwrap_or_default());
+    for (at, element) in elements.iter().enumerate() {
+        for (plane, byte) in planes.iter_mut().zip(element) {
+            plane[at] = *byte;
         }
     }
 }
 
-fn put_together(planes: &[u8], width: usize, elements: &mut [u8]) {
-    let plane_len = elements.len() / width;
-    match width {
-        2 => {
-            let (low, high) = planes.split_at(plane_len);
-            for ((element, low), high) in elements.chunks_exact_mut(2).zip(low).zip(high) {
-                element.copy_from_slice(&[*low, *high]);
-            }
-        }
-        _ => {
-            let (first, rest) = planes.split_at(plane_len);
-            let (second, rest) = rest.split_at(plane_len);
-            let (third, fourth) = rest.split_at(plane_len);
-            let places = first.iter().zip(second).zip(third).zip(fourth);
-            for (element, (((a, b), c), d)) in elements.chunks_exact_mut(4).zip(places) {
-                element.copy_from_slice(&[*a, *b, *c, *d]);
-            }
-        }
+fn put_together<const N: usize>(planes: &[u8], elements: &mut [u8]) {
+    let (elements, _) = elements.as_chunks_mut::<N>();
+    let mut rest = planes.chunks_exact(elements.len().max(1));
+    let planes: [&[u8]; N] = std::array::from_fn(|_| rest.next().unwrap_or_default());
+    for (at, element) in elements.iter_mut().enumerate() {
+        *element = std::array::from_fn(|place| planes[place][at]);
     }
 }
 

@@ -381,6 +381,9 @@ fn tree_a(session: &mut Session<'_>, answers: &mut Answers) -> TreeRef {
     // Numbers that are taken apart, with something behind the last whole one.
     top.file(b"weights.bf16", &weights("bf16", 2, 20_001), 20_001, |_| {});
     top.file(b"weights.fp32", &weights("fp32", 4, 20_003), 20_003, |_| {});
+    let mut scaled = weights("scaled", 4, 20_000);
+    scaled.iter_mut().step_by(4).for_each(|byte| *byte = 7);
+    top.file(b"scaled.fp32", &scaled, 20_000, |_| {});
     // A chunk list of two pages.
     top.file(b"long.bin", &noise("long 0", 700 * 64), 64, |_| {});
     let long = top.entries.last().unwrap().content.as_ref().unwrap();
