@@ -28,7 +28,7 @@ struct Record {
     name: ObjectName,
     /// When it was stored by the clock of the place, or written by its own word if that is earlier: a
     /// place that stores an old record anew must not make its packs look as if read just now. Of damage
-    /// the later one counts.
+    /// the former counts.
     time: Timestamp,
     /// Whether its packs are damaged, or good.
     is_damage: bool,
@@ -82,7 +82,8 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// Records what was read, and how it was found.
+    /// Records what was read, and how it was found: what is good now takes back what is known of damage,
+    /// whatever the clock says.
     ///
     /// # Errors
     /// When a record cannot be stored.
@@ -101,6 +102,9 @@ impl Ledger {
                     DAMAGED => (Vec::new(), Some(part.to_vec())),
                     _ => (part.to_vec(), None),
                 };
+                let claims = verified.iter().filter_map(|pack| self.found_damaged(pack));
+                let after = |claim: Timestamp| Timestamp::new(claim.seconds + 1, claim.nanos);
+                let time = claims.map(after).fold(time, Timestamp::max);
                 let record = LedgerRecord { time, writer, verified, drill: None, damaged };
                 // A name that nobody uses twice.
                 let name = ObjectName::ledger(kind, &SessionId::random().to_hex());
@@ -119,8 +123,8 @@ impl Ledger {
             Parsed::Ledger(kind, _) if kind == DAMAGED => true,
             _ => return,
         };
-        // A clock that is behind must hide no damage; one that is ahead must not outlast who reads the pack
-        // later. What was read is no newer than it says: a copy of a repository has times of its own.
+        // A host's clock that is behind must hide no damage; one that is ahead must not outlast who reads the
+        // pack later. What was read is no newer than it says: a copy of a repository has times of its own.
         let time = match is_damage {
             true => object.modified,
             false => record.time.min(object.modified),
@@ -152,6 +156,12 @@ impl Ledger {
     pub fn verified(&self, pack: &PackId) -> Option<Timestamp> {
         let last = self.last.get(pack).map(|number| &self.records[*number]);
         last.filter(|record| !record.is_damage).map(|record| record.time)
+    }
+
+    /// When a pack was last read, if it was not what was stored then.
+    fn found_damaged(&self, pack: &PackId) -> Option<Timestamp> {
+        let last = self.last.get(pack).map(|number| &self.records[*number]);
+        last.filter(|record| record.is_damage).map(|record| record.time)
     }
 
     /// Packs that were not what was stored when they were last read.
@@ -223,8 +233,12 @@ mod tests {
     const PACK: PackId = PackId::new([5; 32]);
 
     /// Whether the pack counts as damaged after records of (clock of the place, clock of the host,
-    /// whether it was found damaged).
+    /// whether it was found damaged), of which each knows those before, as that of a check does.
     fn is_damaged(records: &[(i64, i64, bool)]) -> bool {
+        is_damaged_after(true, records)
+    }
+
+    fn is_damaged_after(knows: bool, records: &[(i64, i64, bool)]) -> bool {
         let place = Arc::new(Place::default());
         let memory = Memory::new("ledger", Arc::clone(&place) as Arc<dyn Clock>);
         make(memory.clone());
@@ -235,7 +249,11 @@ mod tests {
                 if *is_bad { (Vec::new(), vec![PACK]) } else { (vec![PACK], Vec::new()) };
             let (read, writer) = (ReadBack { good, damaged }, WriterId::new([1; 32]));
             let time = Timestamp::new(*written, 0);
-            Ledger::default().record(&repository, read, writer, time).expect("it is stored");
+            let mut ledger = match knows {
+                true => Ledger::read(&repository).expect("they are listed"),
+                false => Ledger::default(),
+            };
+            ledger.record(&repository, read, writer, time).expect("it is stored");
         }
         let found = damaged_packs(&repository).expect("they are listed");
         let ledger = Ledger::read(&repository).expect("they are listed");
@@ -254,8 +272,10 @@ mod tests {
         assert!(is_damaged(&[(1_000, 1_000, false), (2_000, 5, true)]));
         // Nor does one that is ahead make damage go away for ever.
         assert!(!is_damaged(&[(1_000, 9_000_000, true), (2_000, 9_000_000, false)]));
+        // Who reads it later need not have the right time, if that of the place goes on.
+        assert!(!is_damaged(&[(1_000, 1_000, true), (2_000, 5, false)]));
         // What was read before stays before it where a copy has made all of it new.
-        assert!(is_damaged(&[(7_000, 2_000, true), (8_000, 1_000, false)]));
+        assert!(is_damaged_after(false, &[(7_000, 2_000, true), (8_000, 1_000, false)]));
         // Of two at the same moment the worse one counts.
         for is_bad in [true, false] {
             assert!(is_damaged(&[(1_000, 1_000, is_bad), (1_000, 1_000, !is_bad)]));
