@@ -141,7 +141,11 @@ pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
                 run.problems.push(error);
                 break;
             }
-            Err(error) => run.problems.push(error),
+            Err(error) => {
+                run.problems.push(error);
+                // What it remembers to have stored may not be.
+                repair.rewriter = Rewriter::new(&reader, options.max_memory);
+            }
         }
     }
     if report.torn.iter().any(|torn| torn.lost_directory_count > 0) {
