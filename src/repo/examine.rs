@@ -1,20 +1,29 @@
 //! Opens every object that neither snapshots nor the index lead to.
 
+use std::collections::HashSet;
+
 use rayon::prelude::*;
 
 use super::{Repository, damaged};
 use crate::backend::{Listed, probe};
-use crate::base::{Error, ErrorKind, Result};
+use crate::base::{Error, ErrorKind, Result, SessionId};
 use crate::format::generation::Generation;
 use crate::format::name::Parsed;
 use crate::format::note::Note;
-use crate::format::snapshot::Root;
+use crate::format::snapshot::{Decision, Root};
 use crate::format::{ObjectKind, ObjectName};
 
-/// Kinds that are opened here; all others are met on the way to the files.
-const KINDS: [ObjectKind; 3] = [ObjectKind::Session, ObjectKind::Generation, ObjectKind::Note];
 /// Most names that are kept of what is no object.
 const JUNK_COUNT_MAX: usize = 10;
+
+/// Whether an object is opened here; all others are met on the way to the files.
+fn is_wanted(object: &Listed, forgotten: &HashSet<SessionId>) -> bool {
+    match object.name.parsed() {
+        Parsed::Session(..) | Parsed::Generation(..) | Parsed::Note(..) => true,
+        Parsed::Snapshot(id) => forgotten.contains(&id),
+        _ => false,
+    }
+}
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -29,18 +38,19 @@ pub struct Examined {
     pub misread_count: u64,
 }
 
-/// Opens key slots, session roots, generations and notes, and looks for what is no object at all.
+/// Opens key slots, session roots, generations, notes and snapshots that are forgotten, and looks for what is
+/// no object at all.
 ///
 /// # Errors
 /// When objects cannot be listed, or the backend cannot be reached.
-pub fn examine(repository: &Repository) -> Result<Examined> {
+pub fn examine(repository: &Repository, forgotten: &HashSet<SessionId>) -> Result<Examined> {
     let mut examined = Examined { problems: repository.slots()?.1, ..Examined::default() };
     for kind in ObjectKind::ALL {
         let mut listed = Vec::new();
         repository.backend().list(kind, &mut |found| match found {
             // What a probe tried out with says nothing.
             Ok(object) if probe::is_left_over(&object.name) => {}
-            Ok(object) if KINDS.contains(&kind) => listed.push(object),
+            Ok(object) if is_wanted(&object, forgotten) => listed.push(object),
             Ok(_) => {}
             Err(junk) => {
                 examined.junk_count += 1;
@@ -62,7 +72,12 @@ pub fn examine(repository: &Repository) -> Result<Examined> {
             if error.kind == ErrorKind::Offline {
                 return Err(error);
             }
-            examined.problems.push(error);
+            examined.problems.push(match kind {
+                ObjectKind::Snapshot => error.hint(
+                    "It was forgotten: nothing but `parados unforget` needs it, and a prune removes it.",
+                ),
+                _ => error,
+            });
         }
     }
     Ok(examined)
@@ -81,6 +96,7 @@ fn open(repository: &Repository, object: &Listed) -> Result<()> {
     let Some(body) = repository.find_object(name)? else { return Ok(()) };
     match name.parsed() {
         Parsed::Session(..) => Root::decode(&body).map(drop),
+        Parsed::Snapshot(_) => Decision::decode(&body).map(drop),
         Parsed::Generation(number, step) => Generation::decode(&body, number, step).map(drop),
         Parsed::Note(session, _) => Note::decode(&body, &session).map(drop),
         _ => Ok(()),

@@ -17,6 +17,8 @@ const KEPT_BYTES_MAX: usize = 24 << 20;
 
 /// Times that a copy is read before it is held for damaged.
 const READ_COUNT_MAX: usize = 3;
+/// Packs of which it is remembered that others were read in their place.
+const PASSED_OVER_COUNT_MAX: usize = 1000;
 /// Looks for moved chunks in vain after which they are held for lost.
 const VAIN_COUNT_MAX: usize = 16;
 
@@ -30,6 +32,16 @@ pub struct Reader<'a> {
     /// The index names more packs than ever can be here.
     missing: Mutex<HashSet<PackId>>,
     looked: Mutex<Looked>,
+    unread: Mutex<Unread>,
+}
+
+/// Copies of chunks that were not as they should be, and cost nothing.
+#[derive(Default)]
+pub struct Unread {
+    /// Chunks that were read wrongly, and right when they were read again.
+    pub misread_count: u64,
+    /// Errors of copies in place of which others were read, the first of each pack.
+    pub passed_over: Vec<Error>,
 }
 
 /// Looks for what packs held that were found missing: a prune may have moved it.
@@ -58,6 +70,7 @@ impl<'a> Reader<'a> {
             kept_bytes_max: KEPT_BYTES_MAX,
             missing: Mutex::default(),
             looked: Mutex::default(),
+            unread: Mutex::default(),
         }
     }
 
@@ -84,18 +97,15 @@ impl<'a> Reader<'a> {
     pub fn chunk(&self, kind: FrameKind, id: &ChunkId) -> Result<Vec<u8>> {
         let copies = self.locate(id)?;
         let mut worst: Option<Error> = None;
-        for attempt in 0..READ_COUNT_MAX {
-            // What was read wrongly may have been spoiled on its way.
-            if attempt > 0 && worst.as_ref().is_none_or(|error| error.kind != ErrorKind::Damaged) {
-                break;
-            }
-            for copy in &copies {
-                match self.read_copy(kind, id, copy) {
-                    Ok(raw) => return Ok(raw),
-                    // One that cannot be asked for now may be good.
-                    Err(error) if worst.is_none() || !error.is_loss() => worst = Some(error),
-                    Err(_) => {}
+        for copy in &copies {
+            match self.read_copy(kind, id, copy) {
+                Ok(raw) => {
+                    self.pass_over(worst);
+                    return Ok(raw);
                 }
+                // One that cannot be asked for now may be good.
+                Err(error) if worst.is_none() || !error.is_loss() => worst = Some(error),
+                Err(_) => {}
             }
         }
         let other = match self.looks_again(&copies)? {
@@ -109,7 +119,33 @@ impl<'a> Reader<'a> {
             }
             other => other,
         };
-        other.ok_or_else(|| worst.unwrap_or_else(|| lost(id)))
+        match other {
+            Some(raw) => {
+                self.pass_over(worst);
+                Ok(raw)
+            }
+            None => Err(worst.unwrap_or_else(|| lost(id))),
+        }
+    }
+
+    /// What came to light of copies that nobody missed, as there are others.
+    pub fn take_unread(&self) -> Unread {
+        std::mem::take(&mut self.unread())
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Unread> {
+        self.unread.lock().expect("no thread panics while it holds the lock")
+    }
+
+    fn pass_over(&self, error: Option<Error>) {
+        let mut unread = self.unread();
+        // What is gone may have been moved.
+        if let Some(error) = error.filter(|error| error.kind != ErrorKind::NotFound)
+            && unread.passed_over.len() < PASSED_OVER_COUNT_MAX
+            && unread.passed_over.iter().all(|known| known.object != error.object)
+        {
+            unread.passed_over.push(error);
+        }
     }
 
     /// The raw bytes of a chunk from a pack that is not among those `avoided`; `None` if no such copy is
@@ -174,7 +210,24 @@ impl<'a> Reader<'a> {
         Ok(self.chunks.locate(&[*id])?.pop().unwrap_or_default())
     }
 
+    /// Reads a copy, again if that does not go well: it may have been spoiled on its way.
     fn read_copy(&self, kind: FrameKind, id: &ChunkId, copy: &Located) -> Result<Vec<u8>> {
+        let mut read = self.read_copy_once(kind, id, copy);
+        let may_pass =
+            |error: &Error| !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Offline);
+        if read.as_ref().is_err_and(may_pass) {
+            for _ in 1..READ_COUNT_MAX {
+                read = self.read_copy_once(kind, id, copy);
+                if read.is_ok() {
+                    self.unread().misread_count += 1;
+                    break;
+                }
+            }
+        }
+        read
+    }
+
+    fn read_copy_once(&self, kind: FrameKind, id: &ChunkId, copy: &Located) -> Result<Vec<u8>> {
         let key = (copy.pack.id, copy.place.frame);
         let frame = match self.kept(&key) {
             Some(frame) => frame,

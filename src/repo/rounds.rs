@@ -48,11 +48,13 @@ pub fn read(repository: &Repository) -> Result<Vec<Round>> {
         .hint("Try again when fewer prunes are running."))
 }
 
-/// What rounds have doomed, carried out to the end or not; nothing where a record cannot be read, for
-/// those who decide nothing by it.
-pub fn doomed(repository: &Repository) -> HashSet<PackId> {
-    let rounds = read(repository).unwrap_or_default().into_iter();
-    rounds.filter_map(|round| round.doomed).flatten().collect()
+/// What rounds have doomed, carried out to the end or not.
+///
+/// # Errors
+/// As [`read`].
+pub fn doomed(repository: &Repository) -> Result<HashSet<PackId>> {
+    let rounds = read(repository)?.into_iter();
+    Ok(rounds.filter_map(|round| round.doomed).flatten().collect())
 }
 
 fn try_read(repository: &Repository) -> Result<Option<Vec<Round>>> {

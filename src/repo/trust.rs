@@ -9,7 +9,7 @@ use std::sync::Mutex;
 
 use super::adopt::read_header;
 use super::session::{Pack, gather};
-use super::{Repository, damaged};
+use super::{Repository, damaged, is_missing};
 use crate::backend::BackendError;
 use crate::base::{Error, ErrorKind, PackId, Result, SegmentId, SessionId};
 use crate::format::segment::{Fence, SegmentEntry, SegmentFrame};
@@ -39,6 +39,14 @@ pub enum Verdict {
     Unknown,
 }
 
+/// A verdict, and what it lacks.
+pub struct Judged {
+    /// By all that could be read.
+    pub verdict: Verdict,
+    /// Why the segment or a pack that is there could not be read.
+    pub unread: Option<Error>,
+}
+
 /// Asks packs about segments, each pack once.
 pub struct Judge<'a> {
     repository: &'a Repository,
@@ -62,40 +70,46 @@ impl<'a> Judge<'a> {
     /// Compares a segment with the packs that it names.
     ///
     /// # Errors
-    /// When the backend does not answer. What cannot be read or does not open has no say.
-    pub fn verdict(&self, name: &ObjectName, origin: (SessionId, u32)) -> Result<Verdict> {
-        let sealed = match self.repository.backend().get(name) {
-            Ok(sealed) => sealed,
+    /// When the backend does not answer.
+    pub fn judge(&self, name: &ObjectName, origin: (SessionId, u32)) -> Result<Judged> {
+        let unknown = |unread| Judged { verdict: Verdict::Unknown, unread };
+        let body = match self.repository.backend().get(name) {
+            Ok(sealed) => segment::open(self.repository.keyring(), origin, sealed.bytes()),
             Err(error @ BackendError::Offline { .. }) => return Err(error.into()),
-            // Whoever fills the index tells of it.
-            Err(_) => return Ok(Verdict::Unknown),
+            Err(error) => return Ok(unknown((!is_missing(&error)).then(|| error.into()))),
         };
-        let keyring = self.repository.keyring();
-        let Ok((fence, entries)) = segment::open(keyring, origin, sealed.bytes()) else {
-            return Ok(Verdict::Unknown);
+        let (fence, entries) = match body {
+            Ok(opened) => opened,
+            Err(error) => return Ok(unknown(Some(damaged(name, error)))),
         };
         let mut by_pack: HashMap<u32, Vec<&SegmentEntry>> = HashMap::new();
         for entry in &entries {
             by_pack.entry(entry.pack).or_default().push(entry);
         }
-        let mut liable = Vec::new();
-        let mut asked_count = 0;
+        let (mut liable, mut asked_count, mut unread) = (Vec::new(), 0, None);
         for (index, pack) in (0..).zip(&fence.packs) {
             let said = by_pack.get(&index).map(Vec::as_slice).unwrap_or_default();
-            let agrees = self.ask(pack.id, |truth| agrees(&fence, said, index, truth))?;
-            asked_count += usize::from(agrees.is_some());
-            if agrees == Some(false) {
-                liable.push(pack.id);
+            match self.ask(pack.id, |truth| agrees(&fence, said, index, truth)) {
+                Err(error) if error.kind == ErrorKind::Offline => return Err(error),
+                Err(error) => unread = Some(error),
+                Ok(None) => {}
+                Ok(Some(agrees)) => {
+                    asked_count += 1;
+                    if !agrees {
+                        liable.push(pack.id);
+                    }
+                }
             }
         }
-        Ok(match (asked_count, liable.is_empty()) {
+        let verdict = match (asked_count, liable.is_empty()) {
             (0, _) => Verdict::Unknown,
             (_, true) => Verdict::True,
             (_, false) => Verdict::False(liable),
-        })
+        };
+        Ok(Judged { verdict, unread })
     }
 
-    /// Asks a pack; `None` when it is not among those that may be asked, or is damaged.
+    /// Asks a pack; `None` when it is not among those that may be asked, or not there.
     fn ask<T>(&self, pack: PackId, question: impl Fn(&Truth) -> T) -> Result<Option<T>> {
         let Some(len) = self.lens.get(&pack).copied() else { return Ok(None) };
         if self.remembers
@@ -103,16 +117,16 @@ impl<'a> Judge<'a> {
         {
             return Ok(known.as_ref().map(question));
         }
-        let truth = match read_header(self.repository, pack, len) {
-            Ok(header) => Some(gather(std::iter::once(Pack { id: pack, len, header }))),
+        let (truth, unread) = match read_header(self.repository, pack, len) {
+            Ok(header) => (Some(gather(std::iter::once(Pack { id: pack, len, header }))), None),
             Err(error) if error.kind == ErrorKind::Offline => return Err(error),
-            Err(_) => None,
+            Err(error) => (None, Some(error).filter(|e| e.kind != ErrorKind::NotFound)),
         };
         let answer = truth.as_ref().map(question);
         if self.remembers {
             self.truths().insert(pack, truth);
         }
-        Ok(answer)
+        unread.map_or(Ok(answer), Err)
     }
 
     fn truths(&self) -> std::sync::MutexGuard<'_, HashMap<PackId, Option<Truth>>> {

@@ -20,7 +20,7 @@ use crate::actions::{ACTIONS, Action, Leaves};
 use crate::world::{Answer, Case, Contents, Look, OPERATIONS, Operation, Thing, World, look};
 
 /// Between two lengths to which a longer object is cut.
-const STRIDE: usize = 7;
+const STRIDE: usize = 4;
 /// Objects up to this length are cut to every length.
 const SHORT_LEN: usize = 1100;
 
@@ -106,6 +106,8 @@ impl Scene {
                 damaged: None,
             };
             put(Parsed::Ledger("verified".into(), number.to_string()), &record.encode());
+            let record = LedgerRecord { verified: vec![], damaged: Some(vec![pack]), ..record };
+            put(Parsed::Ledger("damaged".into(), number.to_string()), &record.encode());
         }
     }
 
@@ -113,6 +115,13 @@ impl Scene {
     fn of(&self, kind: &str, session: SessionId) -> String {
         let prefix = format!("{kind}/{session}");
         self.contents.keys().find(|name| name.starts_with(&prefix)).unwrap().clone()
+    }
+
+    /// Whether it is the key slot by which operations open the repository: one that is spoiled is like that of
+    /// somebody else.
+    fn is_opened_by(&self, name: &str) -> bool {
+        const RECOVERY_CODE: u8 = 3;
+        name.starts_with("keys/") && self.contents[name][6] != RECOVERY_CODE
     }
 
     /// The packs that the first session wrote, the longest first: data, then metadata.
@@ -157,9 +166,8 @@ pub(crate) const VICTIMS: &[Victim] = &[
     Victim {
         title: "spare key slot",
         name: |scene| {
-            let is_spare = |bytes: &Bytes| bytes[6] == 3;
-            let mut slots = scene.contents.iter().filter(|(name, _)| name.starts_with("keys/"));
-            slots.find(|(_, bytes)| is_spare(bytes)).unwrap().0.clone()
+            let mut names = scene.contents.keys().filter(|name| name.starts_with("keys/"));
+            names.find(|name| !scene.is_opened_by(name)).unwrap().clone()
         },
         need: Need::Nobody,
     },
@@ -190,6 +198,7 @@ pub(crate) const VICTIMS: &[Victim] = &[
     Victim { title: "begin", name: |_| "gc/2/b".into(), need: Need::Nobody },
     Victim { title: "note", name: |s| format!("notes/{}/1", s.last), need: Need::Told(ALL) },
     Victim { title: "ledger record", name: |_| "ledger/verified/1".into(), need: Need::Nobody },
+    Victim { title: "record of damage", name: |_| "ledger/damaged/1".into(), need: Need::Nobody },
 ];
 
 /// What of the source is not what it was. Each must be told, and may lack bytes but have no wrong
@@ -400,22 +409,21 @@ impl Change {
 fn a_check_names_an_object_of_which_any_byte_is_wrong_or_gone() {
     let scene = Scene::new();
     let mut cases = Vec::new();
-    for victim in VICTIMS {
-        let name = (victim.name)(&scene);
-        let len = scene.contents[&name].len();
+    for (name, bytes) in scene.contents.iter().filter(|(name, _)| !scene.is_opened_by(name)) {
+        let len = bytes.len();
         let stride = if len <= SHORT_LEN { 1 } else { STRIDE };
         let changes = (0..len).map(Change::Flip).chain((0..len).step_by(stride).map(Change::Cut));
-        cases.extend(changes.map(|change| (victim.title, name.clone(), change)));
+        cases.extend(changes.map(|change| (name, change)));
     }
     let next = AtomicUsize::new(0);
     let worker = || {
-        while let Some((title, name, change)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let Some(_case) = Case::begin(format!("{title} / {change:?}")) else { continue };
+        while let Some((name, change)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(_case) = Case::begin(format!("{name} / {change:?}")) else { continue };
             let mut contents = scene.contents.clone();
-            contents.insert(name.clone(), change.of(&scene.contents[name]));
+            contents.insert((*name).clone(), change.of(&scene.contents[*name]));
             let world = World::over(&contents, &scene.scratch);
             let told = world.run(Operation::Check, scene.last).told();
-            assert!(told.contains(name), "{told}");
+            assert!(told.contains(*name), "{told}");
         }
     };
     std::thread::scope(|threads| {

@@ -20,8 +20,12 @@ use crate::repo::Repository;
 use crate::repo::access::list;
 use crate::repo::chunks::Chunks;
 use crate::repo::ledger::{Ledger, ReadBack};
-use crate::repo::trust::{self, Judge, Verdict};
+use crate::repo::trust::{self, Judge, Judged, Verdict};
 
+/// Sixteenths of `--max-memory` for packs that are read, and for segments that are compared with them; the
+/// index has two of them, and the walk beside it five.
+const READ_SIXTEENTHS: u64 = 6;
+const COMPARE_SIXTEENTHS: u64 = 1;
 /// What to do about a segment that somebody with the keys made up.
 const FALSE_SEGMENT_HINT: &str = "This host no longer relies on it. Find out who has the keys; then \
     back up the sources again: what they still have is stored anew.";
@@ -39,8 +43,8 @@ impl Check<'_> {
     ) -> Result<HashSet<PackId>> {
         let repository = self.repository;
         // Each has its own: who waits for one must not be waited for by the other.
-        let [budget, compare_budget] =
-            [2, 8].map(|share| Budget::new((self.options.max_memory / share) as usize));
+        let [budget, compare_budget] = [READ_SIXTEENTHS, COMPARE_SIXTEENTHS]
+            .map(|part| Budget::new((self.options.max_memory / 16 * part) as usize));
         let wanted = subset.of(packs.candidates(ledger));
         let mut lens: HashMap<PackId, u64> =
             wanted.iter().map(|pack| (pack.id, pack.len)).collect();
@@ -72,11 +76,15 @@ impl Check<'_> {
             lens.remove(&bad.id);
         }
         let mut found_false = HashSet::new();
-        let false_segments = match compared.filter(|_| damaged.is_empty()) {
+        let compared = match compared.filter(|_| damaged.is_empty()) {
             Some(found) => found?,
             None => compare(&lens)?,
         };
-        for (name, segment, packs) in false_segments {
+        self.report.misread_count += compared.misread_count;
+        for error in &compared.unread {
+            self.findings.add_error(error);
+        }
+        for (name, segment, packs) in compared.false_segments {
             let finding = self.findings.add(&name, cause(&trust::false_segment(&name)));
             finding.hint = FALSE_SEGMENT_HINT.to_owned();
             damaged.extend(packs);
@@ -168,23 +176,44 @@ fn read_packs(
 /// say it.
 const COMPARED_FACTOR: usize = 4;
 
+/// What comparing segments with packs came to.
+#[derive(Default)]
+struct Compared {
+    /// Those that say what is not true, and of which packs.
+    false_segments: Vec<(ObjectName, SegmentId, Vec<PackId>)>,
+    /// Why some could not be compared.
+    unread: Vec<Error>,
+    /// Segments that could be compared when they were read again.
+    misread_count: u64,
+}
+
 /// Finds index segments that say of packs what is not true.
 fn find_false_segments(
     repository: &Repository,
     lens: &HashMap<PackId, u64>,
     budget: &Budget,
     run: &Run<'_>,
-) -> Result<Vec<(ObjectName, SegmentId, Vec<PackId>)>> {
+) -> Result<Compared> {
     let listed = list(&**repository.backend(), ObjectKind::Index)?;
     let judge = Judge::of_many(repository, lens);
-    let compared = listed.par_iter().map(|object| {
+    let compared = Mutex::new(Compared::default());
+    listed.par_iter().try_for_each(|object| {
         run.cancel.check()?;
-        let Parsed::Index(session, sequence, id) = object.name.parsed() else { return Ok(None) };
+        let Parsed::Index(session, sequence, id) = object.name.parsed() else { return Ok(()) };
         let _grant = budget.take((object.len as usize).saturating_mul(COMPARED_FACTOR));
-        Ok(match judge.verdict(&object.name, (session, sequence))? {
-            Verdict::False(packs) => Some((object.name.clone(), id, packs)),
-            Verdict::True | Verdict::Unknown => None,
-        })
-    });
-    compared.filter_map(Result::transpose).collect()
+        let first = judge.judge(&object.name, (session, sequence))?;
+        let is_again = first.unread.is_some();
+        let Judged { verdict, unread } = match is_again {
+            true => judge.judge(&object.name, (session, sequence))?,
+            false => first,
+        };
+        let mut compared = compared.lock().expect("no thread panics while it holds the lock");
+        compared.misread_count += u64::from(is_again && unread.is_none());
+        compared.unread.extend(unread);
+        if let Verdict::False(packs) = verdict {
+            compared.false_segments.push((object.name.clone(), id, packs));
+        }
+        Ok::<(), Error>(())
+    })?;
+    Ok(compared.into_inner().expect("no thread panics while it holds the lock"))
 }

@@ -33,7 +33,7 @@ use crate::repo::access::list;
 use crate::repo::chunks::Chunks;
 use crate::repo::examine::examine;
 use crate::repo::ledger::Ledger;
-use crate::repo::reader::Reader;
+use crate::repo::reader::{Reader, Unread};
 use crate::repo::rounds;
 use crate::repo::snapshots::{Committed, Snapshots};
 
@@ -111,7 +111,7 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     let mut check = Check { repository, options, run, findings, report };
     let snapshots = check.snapshots()?;
     if !check.is_quick() {
-        check.other_objects()?;
+        check.other_objects(&snapshots)?;
     }
     check.what_is_remembered(&snapshots);
     // A cache could hide that a segment is gone, so the index is built from what is there; on the
@@ -134,12 +134,11 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     check.report.pack_count = packs.count;
     let mut gone = check.listed(&chunks, &packs);
     let mut ledger = check.ledger()?;
+    let walk = AllSnapshots { repository, chunks: &chunks, snapshots: &snapshots, options, run };
     let mut damaged = HashSet::new();
     let mut walked = None;
     if let Depth::Data(subset) = options.depth {
         let is_sound = check.findings.is_empty() && ledger.damaged().is_empty();
-        let walk =
-            AllSnapshots { repository, chunks: &chunks, snapshots: &snapshots, options, run };
         // Nearly always nothing is damaged, and then snapshots need not wait for the data.
         (damaged, walked) = thread::scope(|threads| {
             let walked =
@@ -158,13 +157,12 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
         None if check.is_quick() && is_sound => {}
         None => {
             let mut findings = std::mem::take(&mut check.findings);
-            let walk =
-                AllSnapshots { repository, chunks: &chunks, snapshots: &snapshots, options, run };
             let walked = walk.run(damaged, &mut findings)?;
             check.conclude(&chunks, &snapshots, &walked, findings, gone)?;
         }
     }
     let Check { findings, mut report, .. } = check;
+    report.misread_count += chunks.misread_count();
     if report.misread_count > 0 {
         report.notices.push(format!(
             "{} objects were read wrongly, and right when they were read again: the connection or the \
@@ -190,6 +188,7 @@ struct AllSnapshots<'a> {
 struct Walked {
     snapshot_count: u64,
     chunk_count: u64,
+    misread_count: u64,
 }
 
 impl AllSnapshots<'_> {
@@ -204,7 +203,12 @@ impl AllSnapshots<'_> {
             walker.snapshot(committed)?;
             snapshot_count += 1;
         }
-        Ok(Walked { snapshot_count, chunk_count: walker.count() })
+        let chunk_count = walker.count();
+        let Unread { misread_count, passed_over } = reader.take_unread();
+        for error in &passed_over {
+            findings.add_error(error);
+        }
+        Ok(Walked { snapshot_count, chunk_count, misread_count })
     }
 
     /// As [`Self::run`], where nothing was found yet.
@@ -261,8 +265,8 @@ impl Check<'_> {
     }
 
     /// Objects that neither snapshots nor the index lead to.
-    fn other_objects(&mut self) -> Result<()> {
-        let examined = examine(self.repository)?;
+    fn other_objects(&mut self, snapshots: &Snapshots) -> Result<()> {
+        let examined = examine(self.repository, &snapshots.tombed)?;
         self.report.misread_count += examined.misread_count;
         for error in &examined.problems {
             self.findings.add_error(error);
@@ -312,11 +316,19 @@ impl Check<'_> {
     /// Packs that are missing or of another length; names of those that are gone, which nobody may
     /// need.
     fn listed(&mut self, chunks: &Chunks, packs: &Packs) -> Vec<ObjectName> {
-        // What a prune has doomed goes, whether it was carried out to the end or not.
-        let doomed = rounds::doomed(self.repository);
+        let mut missing = chunks.missing_packs();
+        if missing.iter().any(|(_, listed_len)| listed_len.is_none()) {
+            // What a prune has doomed goes, whether it was carried out to the end or not.
+            match rounds::doomed(self.repository) {
+                Ok(doomed) => missing.retain(|(id, len)| len.is_some() || !doomed.contains(id)),
+                Err(error) => self
+                    .report
+                    .notices
+                    .push(format!("packs that a prune deletes may count as missing here: {error}")),
+            }
+        }
         let mut gone = Vec::new();
-        let missing = chunks.missing_packs().into_iter();
-        for (id, listed_len) in missing.filter(|(id, len)| len.is_some() || !doomed.contains(id)) {
+        for (id, listed_len) in missing {
             let name = ObjectName::pack(id);
             match listed_len {
                 None => {
@@ -360,6 +372,7 @@ impl Check<'_> {
         self.findings = findings;
         self.report.snapshot_count = walked.snapshot_count;
         self.report.chunk_count = walked.chunk_count;
+        self.report.misread_count += walked.misread_count;
         // A run that slept while prune took its first packs still names them when it goes on.
         gone.retain(|name| self.findings.take_back_unneeded(name));
         if let [first, ..] = &gone[..] {

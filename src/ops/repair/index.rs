@@ -62,9 +62,13 @@ pub fn repair(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) ->
     let remaining = opening.take().into_iter().filter(|p| !is_told(p, &report.damaged_segments));
     run.problems.extend(remaining);
     let mut unnamed = chunks.unindexed_packs();
-    // A description would outlive them.
-    let doomed = rounds::doomed(repository);
-    unnamed.retain(|(id, _)| !doomed.contains(id));
+    // A description would outlive what is doomed. Where that is not known, it is better than none.
+    match rounds::doomed(repository) {
+        Ok(doomed) => unnamed.retain(|(id, _)| !doomed.contains(id)),
+        Err(error) => report
+            .notices
+            .push(format!("packs that a prune deletes may be described here as well: {error}")),
+    }
     let (mut offline, mut unreadable_packs) = (None, 0);
     let mut failed = |error: Error| {
         match error.kind {

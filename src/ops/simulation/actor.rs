@@ -121,8 +121,6 @@ pub(super) struct Actor {
     tree: Tree,
     /// The last snapshot that it made.
     newest: Option<SessionId>,
-    /// Whether its clock is never off.
-    pub(super) has_right_clock: bool,
     /// The request at which its next client is killed.
     pub(super) dies_at: Option<u64>,
     /// When the disk of its next client fails.
@@ -141,7 +139,6 @@ impl Actor {
             cache,
             tree,
             newest: None,
-            has_right_clock: false,
             dies_at: None,
             breaks: None,
             tally,
@@ -196,8 +193,7 @@ impl Actor {
         };
         let breaks = self.breaks.take();
         let client = Client::new(&self.world, self.me, &self.treatment, life, breaks);
-        let off = self.world.baton.dice(|dice| *dice.pick(&YEARS_OFF)) * YEAR;
-        let ahead = if self.has_right_clock { 0 } else { off };
+        let ahead = self.world.baton.dice(|dice| *dice.pick(&YEARS_OFF)) * YEAR;
         let clock = SkewedClock { baton: Arc::clone(&self.world.baton), ahead };
         let (problems, progress, cancel) =
             (Problems::default(), Progress::default(), Cancel::default());
@@ -460,8 +456,18 @@ impl Actor {
     pub(super) fn read_back(&mut self) {
         let depth = check::Depth::Data(check::Subset::All);
         let options = check::Options { depth, cache_dir: None, max_memory: 64 << 20 };
+        let broken = self.tally.broken;
         let said = self.run(|repository, run| check::check(repository, &options, run));
-        self.settle("check", said);
+        let met_fault = self.tally.broken > broken;
+        let Some(report) = self.settle("check", said) else { return };
+        // What can be read the second time is misread.
+        if met_fault
+            && report.findings.is_empty()
+            && report.misread_count == 0
+            && report.notices.is_empty()
+        {
+            self.world.violated("a check says nothing of what it could not read".to_owned());
+        }
     }
 
     /// Restores everything that is to be there.

@@ -63,6 +63,8 @@ pub(super) struct Oracle {
     pub(super) decided: u64,
     /// Roots of sessions that were not over, and were looked at.
     pub(super) interrupted: u64,
+    /// What the last of each session needs of which nothing was decided, as far as that stays.
+    pending: BTreeMap<SessionId, HashSet<ChunkId>>,
 }
 
 impl Oracle {
@@ -85,6 +87,7 @@ impl Oracle {
             deleted_packs: 0,
             decided: 0,
             interrupted: 0,
+            pending: BTreeMap::new(),
         }
     }
 
@@ -125,12 +128,15 @@ impl Oracle {
                 self.segments.insert(id, places.collect());
                 Ok(())
             }
-            Parsed::Snapshot(id) => match read_decision(&self.repository, name) {
-                Ok(Some(Decision::Snapshot(snapshot))) => self.committed(id, &snapshot),
-                Ok(_) => Ok(()),
-                Err(error) => Err(format!("{name} cannot be read: {error}")),
-            },
-            Parsed::Session(..) => self.pending(name),
+            Parsed::Snapshot(id) => {
+                self.pending.remove(&id);
+                match read_decision(&self.repository, name) {
+                    Ok(Some(Decision::Snapshot(snapshot))) => self.committed(id, &snapshot),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(format!("{name} cannot be read: {error}")),
+                }
+            }
+            Parsed::Session(id, _) => self.pending(id, name),
             Parsed::Tombstone(_) => {
                 self.tombed = Snapshots::read_tombed(&self.repository, &Problems::default())
                     .map_err(|error| error.to_string())?;
@@ -202,11 +208,13 @@ impl Oracle {
     }
 
     fn nobody_misses(&self, chunks: &HashSet<ChunkId>, name: &ObjectName) -> Watched<()> {
-        for (id, known) in self.live() {
+        let live = self.live().map(|(id, known)| ("snapshot", id, &known.needs));
+        let pending = self.pending.iter().map(|(id, needs)| ("interrupted session", id, needs));
+        for (what, id, needs) in live.chain(pending) {
             if let Some(lost) =
-                known.needs.intersection(chunks).find(|chunk| !self.is_there(chunk, &|_| true))
+                needs.intersection(chunks).find(|chunk| !self.is_there(chunk, &|_| true))
             {
-                return Err(format!("snapshot {id} needs chunk {lost}, which went with {name}"));
+                return Err(format!("{what} {id} needs chunk {lost}, which went with {name}"));
             }
         }
         Ok(())
@@ -222,23 +230,35 @@ impl Oracle {
         })
     }
 
-    /// What a session has captured so far must all be there, unless it relied on what goes: nobody looks
-    /// again before it is stored.
-    fn pending(&mut self, name: &ObjectName) -> Watched<()> {
+    /// What a session has captured so far must all be there, and stay until it is decided, unless it relied on
+    /// what goes: nobody looks again before it is stored.
+    fn pending(&mut self, id: SessionId, name: &ObjectName) -> Watched<()> {
         let body = self.repository.open_object(name).map_err(|error| error.to_string())?;
         let root = Root::decode(&body).map_err(|error| error.to_string())?;
+        if root.is_final {
+            self.pending.remove(&id);
+        }
         if root.is_final || self.deleted_packs > 0 || self.has_lost_segments {
             return Ok(());
         }
         self.interrupted += 1;
         self.chunks.refresh().map_err(|error| error.to_string())?;
-        match self.read(&root.snapshot) {
-            Ok(known) => match known.needs.iter().find(|chunk| !self.is_there(chunk, &|_| true)) {
-                None => Ok(()),
-                Some(lost) => Err(format!("{name} needs chunk {lost}, which no segment leads to")),
-            },
-            Err(what) => Err(format!("{name} is not whole: {what}")),
+        let known =
+            self.read(&root.snapshot).map_err(|what| format!("{name} is not whole: {what}"))?;
+        if let Some(lost) = known.needs.iter().find(|chunk| !self.is_there(chunk, &|_| true)) {
+            return Err(format!("{name} needs chunk {lost}, which no segment leads to"));
         }
+        // A round that has begun may doom what this needs, and only who commits looks for that.
+        let is_decided = |steps: &BTreeSet<u8>| steps.contains(&(GenerationStep::Doomed as u8));
+        let stays = |pack: &PackId| self.doomed.values().all(|doomed| !doomed.contains(pack));
+        if self.generations.values().last().is_none_or(is_decided)
+            && known.needs.iter().all(|chunk| self.is_there(chunk, &stays))
+        {
+            self.pending.insert(id, known.needs);
+        } else {
+            self.pending.remove(&id);
+        }
+        Ok(())
     }
 
     fn committed(&mut self, id: SessionId, snapshot: &Snapshot) -> Watched<()> {

@@ -122,7 +122,7 @@ pub(super) const MISREAD: Mood = Mood {
 pub(super) const MISREAD_PACKS: Mood = Mood {
     mix: mix(40, 40, 20, 0, 0),
     cast: &[Role { mix: mix(100, 0, 0, 0, 0), traps: &COMMIT_TRAPS }],
-    misreads: Some((ObjectKind::Pack, 60)),
+    misreads: Some((ObjectKind::Pack, 200)),
     ..MISREAD
 };
 
@@ -386,7 +386,7 @@ impl Stage {
         breaks: Break,
         task: fn(&mut Actor),
     ) -> (Option<String>, bool) {
-        let world = World::new(Baton::new(seed, 1), &ORIGIN, false);
+        let world = World::new(Baton::new(seed, 1), &ORIGIN, true);
         let place = Place::of(seed);
         let mut actor = Actor::new(0, Arc::clone(&world), CALM, place.dir(0));
         self.pools[0].install(|| {
@@ -405,7 +405,10 @@ impl Stage {
             // A pack that could not be read counts as damaged until it can.
             self.pools[0].install(|| self.calm(&world, &place, seed, true));
         }
-        (world.violation(), actor.tally.broken > 0)
+        let log = world.log();
+        let broken: Vec<&str> = log.lines().filter(|line| line.ends_with(" broken")).collect();
+        let what = world.violation().map(|what| format!("{what} ({})", broken.join(", ")));
+        (what, !broken.is_empty())
     }
 
     /// Lets a host alone that does not know of the rule `off`, and loses one of its packs between two
@@ -460,9 +463,7 @@ impl Stage {
         // With the numbers of an actor of the schedule it would make packs of the same names again.
         simulated::enter(!seed, None);
         if is_accused {
-            // Packs that are held for damaged stay while something needs them; to be read back later than they
-            // were accused takes a clock that is not behind.
-            actor.has_right_clock = true;
+            // Packs that are held for damaged stay while something needs them.
             actor.read_back();
         }
         for _ in 0..3 {

@@ -78,7 +78,8 @@ impl Chunks {
         let judge = Judge::of_few(&self.repository, &lens);
         let distrusted_count = inner.distrusted.len();
         for party in &dispute.parties {
-            match judge.verdict(party.name, party.origin)? {
+            // Whoever fills the index, or reads a pack, tells of what cannot be read.
+            match judge.judge(party.name, party.origin)?.verdict {
                 Verdict::False(_) => {
                     inner.distrusted.insert(party.id);
                     self.report_once(party.id, trust::false_segment(party.name));

@@ -1,6 +1,7 @@
 //! Fills the index from the segments that the backend lists, as often as it takes.
 
 use std::collections::HashSet;
+use std::sync::atomic::Ordering;
 
 use super::dispute::Dispute;
 use super::{Chunks, Inner, LIST_COUNT_MAX, SUPERSEDED_KEY};
@@ -182,7 +183,11 @@ impl Chunks {
     ) -> Result<Option<Segment>> {
         match self.fetch_segment_once(name, origin) {
             // Perhaps only on its way.
-            Err(error) if error.kind == ErrorKind::Damaged => self.fetch_segment_once(name, origin),
+            Err(error) if error.kind != ErrorKind::Offline => {
+                let again = self.fetch_segment_once(name, origin)?;
+                self.misread_count.fetch_add(1, Ordering::Relaxed);
+                Ok(again)
+            }
             fetched => fetched,
         }
     }

@@ -10,6 +10,7 @@ mod headers;
 pub use headers::{CloseLook, Whereabouts};
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock, RwLockReadGuard};
 use std::time::{Duration, Instant};
 
@@ -37,6 +38,8 @@ pub struct Chunks {
     /// Segments that are among the problems, which every look finds again.
     reported: Mutex<HashSet<SegmentId>>,
     last_search: Mutex<Option<Instant>>,
+    /// Segments that were read wrongly, and right when they were read again.
+    misread_count: AtomicU64,
 }
 
 struct Inner {
@@ -112,6 +115,7 @@ impl Chunks {
             problems: Mutex::default(),
             reported: Mutex::default(),
             last_search: Mutex::default(),
+            misread_count: AtomicU64::new(0),
         };
         chunks.refresh()?;
         Ok(chunks)
@@ -199,6 +203,11 @@ impl Chunks {
     /// Listed segments that cannot be read, or say of packs what is not true.
     pub fn unreadable_segments(&self) -> Vec<ObjectName> {
         self.read().unreadable.clone()
+    }
+
+    /// Segments that were read wrongly so far, and right when they were read again.
+    pub fn misread_count(&self) -> u64 {
+        self.misread_count.load(Ordering::Relaxed)
     }
 
     /// Whether a segment says of packs what is not true.
