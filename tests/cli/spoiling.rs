@@ -53,6 +53,7 @@ fn write_source(world: &World, version: u64) {
 
 #[test]
 fn a_cache_that_is_spoiled_while_it_is_used_spoils_no_snapshot() {
+    let mut was_noticed = false;
     for (title, spoil) in SPOILS {
         let world = World::with_repository_at(None, &["--pack-size", "256K"]);
         write_source(&world, 1);
@@ -74,10 +75,13 @@ fn a_cache_that_is_spoiled_while_it_is_used_spoils_no_snapshot() {
         assert_eq!(answer.code, 0, "{title}: {}", answer.err);
         world.ok(&["check", "--read-data"]);
         // Whoever comes next takes the cache for what it is.
-        let told = world.ok(&["backup", "source", "--json"]).json().pop().unwrap();
+        let next = world.ok(&["backup", "source", "--json"]);
+        was_noticed |= [answer.err, next.err.clone()].iter().any(|said| said.contains("cache"));
+        let told = next.json().pop().unwrap();
         assert_eq!(told["data_added"], 0, "{title}: {told}");
         world.ok(&["restore", "latest", "--target", "back"]);
         let back = world.at("back").join(world.at("source").strip_prefix("/").unwrap());
         assert_eq!(look(&world.at("source")), look(&back), "{title}");
     }
+    assert!(was_noticed, "what was spoiled was of no use");
 }
