@@ -46,6 +46,10 @@ pub struct Progress {
     pub files_changed: Counter,
     /// Files taken over from the parent snapshot unread.
     pub files_unmodified: Counter,
+    /// Files of which an interrupted run had stored all or the first part, which is not read again.
+    pub files_resumed: Counter,
+    /// Bytes of these that are not read again; they are done as well.
+    pub bytes_resumed: Counter,
     /// Files that were there already, or were left alone; they are done as well.
     pub files_skipped: Counter,
     /// Bytes that were there already, or were left alone; they are done as well.
@@ -82,6 +86,8 @@ impl Progress {
             &self.files_new,
             &self.files_changed,
             &self.files_unmodified,
+            &self.files_resumed,
+            &self.bytes_resumed,
             &self.directories_done,
             &self.others_done,
         ];

@@ -55,6 +55,8 @@ pub enum ScanRequest {
 pub enum Scanned {
     /// Nothing to do: taken from the last run, or no content to read.
     Ready(Box<Finished>),
+    /// A file that an interrupted run has read, with what the last run knew of it.
+    Resumed(Box<Finished>, Option<Box<RowChild>>),
     /// A file to read.
     File {
         /// What its stat said.

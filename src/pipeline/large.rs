@@ -136,6 +136,8 @@ impl<'s> Reading<'s> {
         let len = front.len;
         blocks.start_behind(front, covered.end_of(len));
         self.progress.bytes_done.add(len);
+        self.progress.files_resumed.add(1);
+        self.progress.bytes_resumed.add(len);
         len
     }
 

@@ -351,7 +351,7 @@ impl Scanner<'_> {
             return Scanned::File { child, before, part };
         }
         match self.classify(open, child.clone(), Some(row), false, started) {
-            Some(ready @ Scanned::Ready(_)) => ready,
+            Some(Scanned::Ready(finished)) => Scanned::Resumed(finished, before),
             // Where something is ignored, content is taken over after the file was opened.
             Some(file @ Scanned::File { before: Some(_), .. })
                 if is_same && comparison != Comparison::default() =>

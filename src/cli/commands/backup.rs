@@ -166,6 +166,8 @@ fn print_json(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
         data_added_packed: progress.stored_bytes.get(),
         packs_added: progress.stored_packs.get(),
         blobs_healed: Some(progress.healed_chunks.get()).filter(|count| *count > 0),
+        files_resumed: Some(progress.files_resumed.get()).filter(|count| *count > 0),
+        bytes_resumed: Some(progress.bytes_resumed.get()).filter(|count| *count > 0),
         total_files_processed: progress.files_done.get(),
         total_dirs_processed: progress.directories_done.get(),
         total_bytes_processed: progress.bytes_done.get(),
@@ -196,6 +198,14 @@ fn print_text(ui: &Ui, ran: &Ran<Report>) -> Result<()> {
         progress.files_changed.get(),
         progress.files_unmodified.get()
     ))?;
+    let resumed = progress.files_resumed.get();
+    if resumed > 0 {
+        let files = text::count(resumed, "file");
+        let bytes = human(progress.bytes_resumed.get());
+        ui.tell(&format!(
+            "Not read again: {bytes} of {files} that an interrupted backup had stored"
+        ))?;
+    }
     let added = progress.new_data_bytes.get() + progress.new_metadata_bytes.get();
     let stored = progress.stored_bytes.get();
     let verb = if report.made == Made::Nothing { "Would add" } else { "Added" };

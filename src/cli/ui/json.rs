@@ -552,6 +552,10 @@ pub(crate) struct BackupSummary {
     pub(crate) packs_added: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) blobs_healed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) files_resumed: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) bytes_resumed: Option<u64>,
     pub(crate) total_files_processed: u64,
     pub(crate) total_dirs_processed: u64,
     pub(crate) total_bytes_processed: u64,

@@ -443,6 +443,10 @@ impl<'a> Assembler<'a> {
                 self.count_ready(&finished);
                 Slot::Other(*finished)
             }
+            Some(Scanned::Resumed(finished, before)) => {
+                self.count_resumed(&finished, before.as_deref());
+                Slot::Other(*finished)
+            }
             Some(Scanned::Directory(child)) => {
                 self.to_scan.push(ScanRequest::Open { place, parent: Arc::clone(open), child });
                 Slot::Waiting(None)
@@ -465,6 +469,18 @@ impl<'a> Assembler<'a> {
         } else {
             self.progress.others_done.add(1);
         }
+    }
+
+    fn count_resumed(&self, finished: &Finished, before: Option<&RowChild>) {
+        let progress = self.progress;
+        progress.files_done.add(1);
+        progress.bytes_done.add(finished.entry.content_bytes);
+        match before {
+            Some(row) if row.entry != finished.entry.bytes => progress.files_changed.add(1),
+            _ => progress.files_unmodified.add(1),
+        }
+        progress.files_resumed.add(1);
+        progress.bytes_resumed.add(finished.entry.content_bytes);
     }
 
     fn read(&mut self, file: FileToRead) {
