@@ -53,11 +53,15 @@ pub enum Rule {
     OneDecision,
     /// Only the last two rounds count, and who decided looks whether its round is one of them.
     TwoRounds,
+    /// An interrupted root is stored once segments name all packs that it needs.
+    SavedWhole,
+    /// What a session without decision has saved stays like any other root of it.
+    SavedKept,
 }
 
 /// All of them.
 #[cfg(test)]
-pub(crate) const ALL: [Rule; 24] = [
+pub(crate) const ALL: [Rule; 26] = [
     Rule::ListedPacks,
     Rule::BeginMarker,
     Rule::PendingRoot,
@@ -82,6 +86,8 @@ pub(crate) const ALL: [Rule; 24] = [
     Rule::HeaderRead,
     Rule::OneDecision,
     Rule::TwoRounds,
+    Rule::SavedWhole,
+    Rule::SavedKept,
 ];
 
 /// Whether a rule is kept. It always is, but by an actor that plays who does not know it.

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 use super::dedup::Dedup;
 use super::failure::Failure;
 use super::flow::{Outcome, Receipt};
+use crate::base::rules::{Rule, keeps};
 use crate::base::{ErrorKind, Progress, Result};
 use crate::format::snapshot::Snapshot;
 use crate::repo::chunks::Chunks;
@@ -105,9 +106,16 @@ impl<'a> Indexing<'a> {
         }
     }
 
+    /// Whether all that it needs has arrived.
+    fn is_so_far_whole(&self) -> bool {
+        self.so_far.front().is_some_and(|(needed, _)| {
+            *needed <= self.arrived.all_below || !keeps(Rule::SavedWhole)
+        })
+    }
+
     /// Stores what is captured so far, if all that it needs has arrived.
     fn put_so_far(&mut self) {
-        while self.so_far.front().is_some_and(|(needed, _)| *needed <= self.arrived.all_below)
+        while self.is_so_far_whole()
             && let Some((_, snapshot)) = self.so_far.pop_front()
         {
             self.write();

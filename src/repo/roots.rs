@@ -100,7 +100,9 @@ impl Roots {
                 continue;
             }
             last.insert(id, modified);
-            found.live.push((name, root.snapshot));
+            if root.is_final || keeps(Rule::SavedKept) {
+                found.live.push((name, root.snapshot));
+            }
         }
         found.undecided = last.into_iter().collect();
         found.undecided.sort_unstable();

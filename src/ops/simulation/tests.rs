@@ -196,7 +196,7 @@ impl Way {
 }
 
 /// Rules with a seed that goes wrong without them, and right with them.
-const NEEDED: [(Rule, Way, u64); 20] = [
+const NEEDED: [(Rule, Way, u64); 22] = [
     (Rule::ListedPacks, Way::Any, 5),
     (Rule::BeginMarker, Way::Any, 151),
     (Rule::PendingRoot, Way::Any, 269),
@@ -217,6 +217,8 @@ const NEEDED: [(Rule, Way, u64); 20] = [
     (Rule::HeaderRead, Way::Lossy, 1),
     (Rule::OneDecision, Way::PruneAsleep, 184),
     (Rule::TwoRounds, Way::LateDoom, 2288),
+    (Rule::SavedWhole, Way::Saving, 0),
+    (Rule::SavedKept, Way::Saving, 3),
 ];
 
 /// Rules that have a second line, so that nothing goes wrong without one of them alone.
