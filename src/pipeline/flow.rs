@@ -63,8 +63,8 @@ pub enum Scanned {
         child: Child,
         /// What the last run knew of it.
         before: Option<Box<RowChild>>,
-        /// What an interrupted run has read of it since, if its stat is still the same.
-        part: Option<Box<RowChild>>,
+        /// What an interrupted run has read of it since, all or a part, if its stat is still the same.
+        begun: Option<Box<RowChild>>,
     },
     /// A directory to open.
     Directory(Child),
@@ -139,8 +139,8 @@ pub struct FileToRead {
     pub child: Child,
     /// What the last run knew of it.
     pub before: Option<Box<RowChild>>,
-    /// What an interrupted run has read of it since, if its stat is still the same.
-    pub part: Option<Box<RowChild>>,
+    /// What an interrupted run has read of it since, all or a part, if its stat is still the same.
+    pub begun: Option<Box<RowChild>>,
 }
 
 impl FileToRead {

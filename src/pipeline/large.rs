@@ -41,8 +41,8 @@ impl<'s> Reading<'s> {
         record(&splitter, &mut entry);
         let mut blocks = Blocks::new(self, Some(splitter));
         let mut short = None;
-        let mut data_bytes = match &file.part {
-            Some(part) => self.go_on(part, (&open, &entry), &layout, &mut blocks),
+        let mut data_bytes = match &file.begun {
+            Some(begun) => self.go_on(begun, (&open, &entry), &layout, &mut blocks),
             None => 0,
         };
         let start = blocks.offset();
@@ -112,14 +112,14 @@ impl<'s> Reading<'s> {
     /// stored; says how many bytes of data that is.
     fn go_on(
         &self,
-        part: &RowChild,
+        begun: &RowChild,
         (open, entry): (&OpenFile, &Entry),
         layout: &Layout,
         blocks: &mut Blocks<'_>,
     ) -> u64 {
         let now = &open.child().signature;
-        let is_same = self.comparison.is_same(&part.signature, part.settled, now);
-        let Ok(known) = Entry::decode(&part.entry) else { return 0 };
+        let is_same = self.comparison.is_same(&begun.signature, begun.settled, now);
+        let Ok(known) = Entry::decode(&begun.entry) else { return 0 };
         let (Some(size), Some(content)) = (known.size, &known.content) else { return 0 };
         let mut covered = layout.clone();
         covered.truncate(size);

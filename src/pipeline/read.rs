@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::flow::{Event, FileToRead, Finished, Pieces, Place, ReadJob, Watch};
 use super::proof::Proof;
 use super::recognize;
+use super::rows::RowChild;
 use super::seal::Sealer;
 use super::workers::Workers;
 use crate::base::{Cancel, Clock, Error, Problems, Progress, Result, Timestamp};
@@ -137,15 +138,18 @@ impl<'s> Reading<'s> {
 
     /// Describes a file anew and takes its content over, unless that must be read.
     fn describe_again(&self, file: &FileToRead) -> Option<Finished> {
-        let row = file.before.as_ref()?;
-        let is_same = |now: &Signature| self.comparison.is_same(&row.signature, row.settled, now);
-        if !is_same(&file.child.signature) {
-            return None;
-        }
+        let is_same = |row: &RowChild, now: &Signature| {
+            self.comparison.is_same(&row.signature, row.settled, now)
+        };
+        let looks_same = |row: &&RowChild| is_same(row, &file.child.signature);
+        let is_stored = |row: &&RowChild| self.proof.is_some_and(|proof| proof.is_stored(row));
+        let begun = file.begun.as_deref().filter(|row| !row.is_part);
+        let begun = begun.filter(looks_same).filter(is_stored);
+        let row = begun.or(file.before.as_deref().filter(looks_same))?;
         let known = Entry::decode(&row.entry).ok()?;
         // One that cannot be opened is a problem of the second attempt.
         let open = OpenFile::open(&file.open, &file.child).ok()?;
-        if !is_same(&open.child().signature) {
+        if !is_same(row, &open.child().signature) {
             return None;
         }
         let (mut entry, problems) = self.describer.file(&open);
@@ -157,7 +161,11 @@ impl<'s> Reading<'s> {
         entry.profile = known.profile;
         let entry = EncodedEntry::new(&entry);
         self.progress.bytes_done.add(entry.content_bytes);
-        self.count_file(Some(&row.entry), &entry);
+        self.count_file(file.entry_before(), &entry);
+        if begun.is_some() {
+            self.progress.files_resumed.add(1);
+            self.progress.bytes_resumed.add(entry.content_bytes);
+        }
         // The signature of the time when the content was read, for runs that ignore less.
         Some(Finished { entry, signature: row.signature, settled })
     }

@@ -311,7 +311,7 @@ impl Scanner<'_> {
             return Some(Scanned::File {
                 child,
                 before: before.cloned().map(Box::new),
-                part: None,
+                begun: None,
             });
         }
         match self.describer.other(open, &child) {
@@ -342,24 +342,17 @@ impl Scanner<'_> {
         let Scanned::File { child, before, .. } = scanned else { return scanned };
         let found = begun.binary_search_by(|row| row.name.cmp(&child.name));
         let Ok(row) = found.map(|place| &begun[place]) else {
-            return Scanned::File { child, before, part: None };
+            return Scanned::File { child, before, begun: None };
         };
+        if !row.is_part
+            && let Some(Scanned::Ready(finished)) =
+                self.classify(open, child.clone(), Some(row), false, started)
+        {
+            return Scanned::Resumed(finished, before);
+        }
         let comparison = self.last_run.comparison;
         let is_same = comparison.is_same(&row.signature, row.settled, &child.signature);
-        if row.is_part {
-            let part = is_same.then(|| Box::new(row.clone()));
-            return Scanned::File { child, before, part };
-        }
-        match self.classify(open, child.clone(), Some(row), false, started) {
-            Some(Scanned::Ready(finished)) => Scanned::Resumed(finished, before),
-            // Where something is ignored, content is taken over after the file was opened.
-            Some(file @ Scanned::File { before: Some(_), .. })
-                if is_same && comparison != Comparison::default() =>
-            {
-                file
-            }
-            _ => Scanned::File { child, before, part: None },
-        }
+        Scanned::File { child, before, begun: is_same.then(|| Box::new(row.clone())) }
     }
 
     /// What the last run knew of the files that a person named in a directory. It has no other row:

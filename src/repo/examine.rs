@@ -72,11 +72,12 @@ pub fn examine(repository: &Repository, forgotten: &HashSet<SessionId>) -> Resul
             if error.kind == ErrorKind::Offline {
                 return Err(error);
             }
-            examined.problems.push(match kind {
-                ObjectKind::Snapshot => error.hint(
+            let is_forgotten = kind == ObjectKind::Snapshot && error.kind == ErrorKind::Damaged;
+            examined.problems.push(match is_forgotten {
+                true => error.hint(
                     "It was forgotten: nothing but `parados unforget` needs it, and a prune removes it.",
                 ),
-                _ => error,
+                false => error,
             });
         }
     }

@@ -83,7 +83,7 @@ impl Ledger {
     }
 
     /// Records what was read, and how it was found: what is good now takes back what is known of damage,
-    /// whatever the clock says.
+    /// whatever the clock of this host says.
     ///
     /// # Errors
     /// When a record cannot be stored.

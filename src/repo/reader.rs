@@ -96,16 +96,14 @@ impl<'a> Reader<'a> {
     /// Names the chunk when every copy is damaged, or none is known.
     pub fn chunk(&self, kind: FrameKind, id: &ChunkId) -> Result<Vec<u8>> {
         let copies = self.locate(id)?;
-        let mut worst: Option<Error> = None;
+        let mut failed = Vec::new();
         for copy in &copies {
             match self.read_copy(kind, id, copy) {
                 Ok(raw) => {
-                    self.pass_over(worst);
+                    self.pass_over(failed);
                     return Ok(raw);
                 }
-                // One that cannot be asked for now may be good.
-                Err(error) if worst.is_none() || !error.is_loss() => worst = Some(error),
-                Err(_) => {}
+                Err(error) => failed.push(error),
             }
         }
         let other = match self.looks_again(&copies)? {
@@ -121,10 +119,14 @@ impl<'a> Reader<'a> {
         };
         match other {
             Some(raw) => {
-                self.pass_over(worst);
+                self.pass_over(failed);
                 Ok(raw)
             }
-            None => Err(worst.unwrap_or_else(|| lost(id))),
+            None => {
+                // One that cannot be asked for now may be good.
+                let worst = failed.iter().rposition(|error| !error.is_loss()).unwrap_or_default();
+                Err(failed.into_iter().nth(worst).unwrap_or_else(|| lost(id)))
+            }
         }
     }
 
@@ -137,14 +139,18 @@ impl<'a> Reader<'a> {
         self.unread.lock().expect("no thread panics while it holds the lock")
     }
 
-    fn pass_over(&self, error: Option<Error>) {
-        let mut unread = self.unread();
-        // What is gone may have been moved.
-        if let Some(error) = error.filter(|error| error.kind != ErrorKind::NotFound)
-            && unread.passed_over.len() < PASSED_OVER_COUNT_MAX
-            && unread.passed_over.iter().all(|known| known.object != error.object)
-        {
-            unread.passed_over.push(error);
+    /// Remembers copies that cannot be read, where another one could.
+    fn pass_over(&self, failed: Vec<Error>) {
+        // What is gone may have been moved, and what cannot be reached may be good.
+        let is_bad =
+            |error: &Error| !matches!(error.kind, ErrorKind::NotFound | ErrorKind::Offline);
+        for error in failed.into_iter().filter(is_bad) {
+            let mut unread = self.unread();
+            if unread.passed_over.len() < PASSED_OVER_COUNT_MAX
+                && unread.passed_over.iter().all(|known| known.object != error.object)
+            {
+                unread.passed_over.push(error);
+            }
         }
     }
 

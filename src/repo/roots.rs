@@ -72,9 +72,11 @@ impl Roots {
         for (name, id, decision) in decisions {
             decided.insert(id);
             match decision {
+                // What it was matters no more.
                 _ if tombed.contains(&id) => found.forgotten.push((name, tombed_at[&id])),
-                Decision::Abort { .. } => {}
-                Decision::Snapshot(snapshot) => {
+                Err(error) => return Err(unreadable(error)),
+                Ok(Decision::Abort { .. }) => {}
+                Ok(Decision::Snapshot(snapshot)) => {
                     seen.extend(snapshot.seen.iter().copied());
                     found.live.push((name, snapshot));
                 }
@@ -112,7 +114,8 @@ impl Roots {
 
 /// The last root of each session, and the names of those before it.
 type Sessions = (Vec<(Listed, SessionId, Root)>, Vec<ObjectName>);
-type Decisions = Vec<(ObjectName, SessionId, Decision)>;
+/// What became of each session, or why that cannot be read.
+type Decisions = Vec<(ObjectName, SessionId, Result<Decision>)>;
 
 fn read_sessions(repository: &Repository) -> Result<Sessions> {
     let mut listed = list(&**repository.backend(), ObjectKind::Session)?;
@@ -163,7 +166,10 @@ fn read_decisions(repository: &Repository) -> Result<(Decisions, Vec<SessionId>)
     let (mut decisions, mut unfound) = (Vec::new(), Vec::new());
     for (object, decision) in listed.into_iter().zip(read) {
         if let Parsed::Snapshot(id) = object.name.parsed() {
-            match decision.map_err(unreadable)? {
+            match decision.transpose() {
+                Some(Err(error)) if error.kind != ErrorKind::Damaged => {
+                    return Err(unreadable(error));
+                }
                 Some(decision) => decisions.push((object.name, id, decision)),
                 None => unfound.push(id),
             }

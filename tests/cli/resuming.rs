@@ -285,6 +285,48 @@ fn of_a_large_file_a_killed_run_leaves_the_last_gibibyte_at_most() {
 }
 
 #[test]
+fn a_large_file_of_which_a_pack_is_lost_is_read_from_there_on() {
+    const LEN: usize = 96 << 20;
+    let world = World::with_repository_at(None, &["--pack-size", "256K"]);
+    world.write("source/0", noise(1, LEN));
+    for number in 0..600 {
+        world.write(&format!("source/{number:03}.hex"), hex::encode(noise(number, 128 << 10)));
+    }
+    sleep(Duration::from_secs(3));
+    let typed = ["backup", "source", "--compression", "max", "--max-memory", "256M"];
+    let typed = [&typed[..], &["--save-interval", "2s"]].concat();
+    let mut child = world.command(&typed).spawn().unwrap();
+    let patience = Instant::now() + PATIENCE;
+    while stored(&world) < LEN as u64 {
+        assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(20));
+    }
+    // Noted every five seconds; what list pages are in is stored whenever all is saved.
+    sleep(Duration::from_secs(7));
+    assert!(child.try_wait().unwrap().is_none(), "it was too fast");
+    kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
+    child.wait().unwrap();
+    let mut packs = world.objects("packs");
+    packs.sort_by_key(|pack| fs::metadata(pack).unwrap().modified().unwrap());
+    let reached = packs.iter().scan(0, |sum, pack| {
+        *sum += fs::metadata(pack).unwrap().len();
+        Some(*sum)
+    });
+    let half = reached.take_while(|sum| *sum < LEN as u64 / 2).count();
+    fs::remove_file(&packs[half]).unwrap();
+    let told = world.ok(&["backup", "source", "--json"]).json().pop().unwrap();
+    // Not the rest of it, and more than the small files.
+    let resumed = told["bytes_resumed"].as_u64().unwrap();
+    let small = (told["files_resumed"].as_u64().unwrap() - 1) * (256 << 10);
+    let of_large = resumed - small;
+    assert!((LEN as u64 / 4..LEN as u64 * 3 / 4).contains(&of_large), "{told}");
+    world.ok(&["check", "--read-data"]);
+    world.ok(&["restore", "latest", "--target", "back"]);
+    let back = world.at("back").join(world.at("source").strip_prefix("/").unwrap());
+    assert_eq!(look(&world.at("source")), look(&back));
+}
+
+#[test]
 fn packs_without_a_segment_are_used_and_described() {
     let world = World::with_repository();
     world.source();

@@ -76,9 +76,12 @@ impl Check<'_> {
             lens.remove(&bad.id);
         }
         let mut found_false = HashSet::new();
-        let compared = match compared.filter(|_| damaged.is_empty()) {
-            Some(found) => found?,
-            None => compare(&lens)?,
+        let compared = match compared.transpose()? {
+            Some(found) if damaged.is_empty() => found,
+            found => {
+                self.report.misread_count += found.map_or(0, |found| found.misread_count);
+                compare(&lens)?
+            }
         };
         self.report.misread_count += compared.misread_count;
         for error in &compared.unread {

@@ -152,6 +152,9 @@ pub fn check(repository: &Arc<Repository>, options: &Options, run: &Run<'_>) -> 
     check.report.verified = Verified::of(&packs, &ledger);
     damaged.extend(check.known_damaged(&packs, &ledger));
     let is_sound = check.findings.is_empty() && damaged.is_empty();
+    if let Some((walked, _)) = walked.as_ref().filter(|_| !is_sound) {
+        check.report.misread_count += walked.misread_count;
+    }
     match walked.filter(|_| is_sound) {
         Some((walked, findings)) => check.conclude(&chunks, &snapshots, &walked, findings, gone)?,
         None if check.is_quick() && is_sound => {}

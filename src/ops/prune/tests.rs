@@ -310,6 +310,29 @@ fn a_session_that_may_have_lost_something_is_fenced_off() {
 }
 
 #[test]
+fn a_forgotten_snapshot_that_cannot_be_read_is_named_and_goes() {
+    let world = World::new();
+    write(&world, 1);
+    world.backup();
+    write(&world, 2);
+    world.backup();
+    let ids = world.ids();
+    world.forget(&ids[..1]);
+    let path = world.dir.path().join(format!("repository/snapshots/{}", ids[0].to_hex()));
+    let mut bad = fs::read(&path).unwrap();
+    bad[100] ^= 1;
+    fs::remove_file(&path).unwrap();
+    fs::write(&path, &bad).unwrap();
+    let findings = world.check().findings;
+    let [finding] = &findings[..] else { panic!("{findings:?}") };
+    assert!(finding.object.contains(&ids[0].to_hex()) && finding.hint.contains("forgotten"));
+    let report = world.prune_with(|_| ());
+    assert_eq!(report.deleted_snapshots, 1);
+    assert!(report.deleted_bytes > 2_000_000, "{report:?}");
+    world.is_sound();
+}
+
+#[test]
 fn what_nobody_can_read_keeps_everything() {
     let world = World::new();
     write(&world, 1);

@@ -235,9 +235,7 @@ impl Oracle {
     fn pending(&mut self, id: SessionId, name: &ObjectName) -> Watched<()> {
         let body = self.repository.open_object(name).map_err(|error| error.to_string())?;
         let root = Root::decode(&body).map_err(|error| error.to_string())?;
-        if root.is_final {
-            self.pending.remove(&id);
-        }
+        self.pending.remove(&id);
         if root.is_final || self.deleted_packs > 0 || self.has_lost_segments {
             return Ok(());
         }
@@ -255,8 +253,6 @@ impl Oracle {
             && known.needs.iter().all(|chunk| self.is_there(chunk, &stays))
         {
             self.pending.insert(id, known.needs);
-        } else {
-            self.pending.remove(&id);
         }
         Ok(())
     }

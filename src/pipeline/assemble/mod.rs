@@ -451,10 +451,10 @@ impl<'a> Assembler<'a> {
                 self.to_scan.push(ScanRequest::Open { place, parent: Arc::clone(open), child });
                 Slot::Waiting(None)
             }
-            Some(Scanned::File { child, before, part }) => {
+            Some(Scanned::File { child, before, begun }) => {
                 let open = Arc::clone(open);
-                self.read(FileToRead { place, open, child, before, part: part.clone() });
-                Slot::Waiting(part)
+                self.read(FileToRead { place, open, child, before, begun: begun.clone() });
+                Slot::Waiting(begun)
             }
         }
     }
@@ -477,6 +477,7 @@ impl<'a> Assembler<'a> {
         progress.bytes_done.add(finished.entry.content_bytes);
         match before {
             Some(row) if row.entry != finished.entry.bytes => progress.files_changed.add(1),
+            None if self.scanner.last_run.parent.is_some() => progress.files_new.add(1),
             _ => progress.files_unmodified.add(1),
         }
         progress.files_resumed.add(1);

@@ -27,7 +27,7 @@ impl Assembler<'_> {
             let known = assembly.window.iter().filter_map(|slot| match slot {
                 Slot::Other(finished) => Some(row_child(finished, false)),
                 Slot::Part(finished) => Some(row_child(finished, true)),
-                Slot::Waiting(part) => part.as_deref().cloned(),
+                Slot::Waiting(begun) => begun.as_deref().cloned(),
                 Slot::Absent | Slot::Lost | Slot::Directory(_) => None,
             });
             let children: Vec<RowChild> = known.collect();
