@@ -428,7 +428,9 @@ fn a_check_names_an_object_of_which_any_byte_is_wrong_or_gone() {
     };
     std::thread::scope(|threads| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
-            threads.spawn(worker);
+            // Threads that wait for work of so small repositories take longer than the work.
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            threads.spawn(move || pool.install(worker));
         }
     });
     std::io::stdout().write_all(format!("{} changes\n", cases.len()).as_bytes()).unwrap();
