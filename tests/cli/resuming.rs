@@ -289,7 +289,7 @@ fn a_large_file_of_which_a_pack_is_lost_is_read_from_there_on() {
     const LEN: usize = 96 << 20;
     let world = World::with_repository_at(None, &["--pack-size", "256K"]);
     world.write("source/0", noise(1, LEN));
-    for number in 0..600 {
+    for number in 0..1200 {
         world.write(&format!("source/{number:03}.hex"), hex::encode(noise(number, 128 << 10)));
     }
     sleep(Duration::from_secs(3));
@@ -297,12 +297,19 @@ fn a_large_file_of_which_a_pack_is_lost_is_read_from_there_on() {
     let typed = [&typed[..], &["--save-interval", "2s"]].concat();
     let mut child = world.command(&typed).spawn().unwrap();
     let patience = Instant::now() + PATIENCE;
-    while stored(&world) < LEN as u64 {
+    // All of it is saved: what list pages are in as well.
+    let large = world.at("source/0");
+    let is_saved = |saved: &serde_json::Value| {
+        let id = saved["id"].as_str().unwrap();
+        let listed = world.run(&["ls", id, large.to_str().unwrap(), "--json"]);
+        listed.json().iter().any(|entry| entry["size"] == LEN as u64)
+    };
+    while !interrupted(&world).iter().any(is_saved) {
         assert!(Instant::now() < patience && child.try_wait().unwrap().is_none());
-        sleep(Duration::from_millis(20));
+        sleep(Duration::from_millis(200));
     }
-    // Noted every five seconds; what list pages are in is stored whenever all is saved.
-    sleep(Duration::from_secs(7));
+    // Noted every five seconds.
+    sleep(Duration::from_secs(6));
     assert!(child.try_wait().unwrap().is_none(), "it was too fast");
     kill_process(Pid::from_child(&child), Signal::KILL).unwrap();
     child.wait().unwrap();
